@@ -251,6 +251,14 @@ inline void set_idle_timeout(const Descriptor& socket, Duration idle) {
         if (setsockopt(socket.fd(), SOL_SOCKET, id, &limit, sizeof limit)) fail("setsockopt timeout");
 }
 
+/// getsockname(2): the address and port that a socket has on this side.
+inline Address local_address(const Descriptor& socket) {
+    Address address;
+    socklen_t size = sizeof address;
+    if (getsockname(socket.fd(), &address.any, &size)) fail("getsockname");
+    return address;
+}
+
 /// " (1 LISTEN)": which sockets on the port make bind(2) or listen(2) say EADDRINUSE, read from /proc/net/tcp.
 inline string port_holders(int wanted) {
     static const char* const names[] = {"?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
@@ -279,9 +287,7 @@ inline Descriptor listening_socket(Address address, int backlog, bool reuseaddr,
     auto in_use = [&] { return errno == EADDRINUSE ? port_holders(address.port()) : ""; };
     if (bind(listener.fd(), &address.any, address.size())) { int e = errno; fail("bind " + address.text() + in_use(), e); }
     if (listen(listener.fd(), backlog)) { int e = errno; fail("listen " + address.text() + in_use(), e); }
-    socklen_t size = sizeof address;
-    getsockname(listener.fd(), &address.any, &size);
-    log("listening", "on %s backlog=%d", address.text().c_str(), backlog);
+    log("listening", "on %s backlog=%d", local_address(listener).text().c_str(), backlog);
     return listener;
 }
 

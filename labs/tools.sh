@@ -1,0 +1,43 @@
+# tools.sh - sourced by labs/run and tests/run: what they need from the system, and how it gets there.
+#
+#   need COMMAND:PACKAGE ...       installs the Debian packages of the commands that are missing: as root or through
+#                                  sudo; otherwise prints the exact line for somebody who may, and exits 1
+
+PATH=$PATH:/usr/sbin:/sbin # ordinary users on Debian do not have these
+
+need() {
+    missing=
+    for pair; do
+        command=${pair%%:*} package=${pair##*:}
+        case $command in
+        /*) [ -e "$command" ] || missing="$missing $package" ;;
+        *) command -v "$command" >/dev/null 2>&1 || missing="$missing $package" ;;
+        esac
+    done
+    [ -n "$missing" ] || return 0
+    install="apt-get install -y --no-install-recommends$missing"
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "missing, and this is not Debian or Ubuntu: please install what is called$missing there" >&2
+        exit 1
+    fi
+    if [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+        as_root=sudo
+    else
+        echo "missing:$missing. Somebody with the right to do so has to run" >&2
+        echo "    sudo apt-get update && sudo $install" >&2
+        exit 1
+    fi
+    echo "installing:$missing" >&2
+    # A new machine has no package lists yet, an old one stale ones: ask for new lists only when the first try fails.
+    try() { $as_root env DEBIAN_FRONTEND=noninteractive $install >"$1" 2>&1 </dev/null; }
+    report=$(mktemp)
+    if ! try "$report" && ! { $as_root apt-get update >/dev/null 2>&1 </dev/null && try "$report"; }; then
+        cat "$report" >&2
+        rm -f "$report"
+        echo "could not install; by hand: $install" >&2
+        exit 1
+    fi
+    rm -f "$report"
+}

@@ -42,7 +42,7 @@ $(BIN)/%: %.cpp | $(BIN)/.d
 
 # The tests: one object per file, since Catch2's header is slow; 3.x brings its main as a library.
 TESTS  := $(patsubst tests/%.cpp,$(BIN)/.d/%.o,$(wildcard tests/*.cpp))
-CATCH3 := $(shell echo '\#include <catch2/catch_all.hpp>' | $(CXX) -std=c++17 -E -x c++ - >/dev/null 2>&1 && echo -lCatch2)
+CATCH3 := $(shell $(CXX) -std=c++17 -E -include catch2/catch_all.hpp -x c++ /dev/null >/dev/null 2>&1 && echo -lCatch2)
 TESTFLAGS := $(filter -fsanitize% -fno-sanitize%,$(STANDARD))
 
 $(BIN)/.d/%.o: tests/%.cpp | $(BIN)/.d

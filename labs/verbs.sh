@@ -1,0 +1,295 @@
+# verbs.sh - the verbs a lab is written in. A lab's script sources this file first and then reads like the transcript of a
+# good session; it is the demo, the student's run (--pause) and the test. POSIX sh.
+#
+#   lab TITLE                      the hosts come up
+#   new_port                       $PORT is a port that nobody uses: one for each experiment, TIME_WAIT outlives them
+#   step TITLE | explain TEXT      a heading; a remark
+#   predict QUESTION               with --pause: waits, and writes the answer down; otherwise prints the question
+#   capture HOST                   tcpdump there, from now on, into HOST.pcap
+#   start NAME HOST COMMAND...     in the background, stdin typed by `type`, output in NAME.out and NAME.err
+#   on HOST COMMAND...             to its end, with its output shown
+#   type NAME TEXT | eof NAME      a line to its stdin; the end of its stdin
+#   stop NAME [SIGNAL]             TERM by default; returns when the process is gone
+#   snapshot HOST                  netstat -ptan, the rows of $PORT
+#   expect ...                     a claim, checked: see there
+#   packets NAME EXPECTED          the segments of client NAME's connection, as bin/wire reads them
+#   skip REASON                    ends the lab, exit status 4
+#
+# labs/run sets LAB_LOG (a directory of this run), LAB_BACKEND, LAB_PAUSE, LAB_KEEP and puts bin/ into PATH.
+
+[ -n "${LAB_LOG:-}" ] || exec "$(dirname "$0")/../run" "$(basename "$(dirname "$0")")" "$@"
+set -u
+labs=$(cd "$(dirname "$0")/.." && pwd)
+. "$labs/hosts.$LAB_BACKEND"
+started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' lab_title='' reserved_ports=''
+
+# ---- saying ----------------------------------------------------------------------------------------------------------
+
+bold= plain=
+[ -t 1 ] && [ -z "${NO_COLOR:-}" ] && bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+
+# Everything a lab shows goes to the terminal and, without the bold, into the transcript.
+show() { tee -a "$LAB_LOG/transcript.txt"; }
+say() { printf '%s\n' "$*" | show; }
+heading() {
+    printf '\n%s%s%s\n' "$bold" "$*" "$plain"
+    printf '\n%s\n' "$*" >>"$LAB_LOG/transcript.txt"
+}
+prompt() {
+    prompt_host=$1
+    shift
+    heading "$prompt_host\$ $*"
+}
+explain() { say "$*" | fold -s -w 100; }
+
+lab() {
+    lab_title=$1
+    heading "Lab $(basename "$(dirname "$0")"): $1"
+    hosts_up || {
+        say "The hosts cannot be made on this machine (back end $LAB_BACKEND)."
+        exit 1
+    }
+}
+step() {
+    steps=$((steps + 1))
+    heading "== Step $steps. $1"
+}
+predict() {
+    say "? $1"
+    if [ -n "${LAB_PAUSE:-}" ]; then
+        printf '  Your prediction (Enter goes on): '
+        read -r answer || answer=
+        printf 'step %s: %s\n  predicted: %s\n' "$steps" "$1" "$answer" >>"$LAB_LOG/predictions.txt"
+    fi
+}
+skip() {
+    say "skipped: $*"
+    exit 4
+}
+
+# ---- waiting ---------------------------------------------------------------------------------------------------------
+
+# eventually COMMAND...: until it succeeds, five seconds at most. A fact is waited for, time never is.
+eventually() {
+    tries=250
+    until "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.02
+    done
+}
+
+# ---- programs --------------------------------------------------------------------------------------------------------
+
+new_port() {
+    PORT=${PORT:-$((${first_port:-20000 + $$ % 400 * 25} - 1))}
+    while PORT=$((PORT + 1)); do
+        [ -z "$first_port" ] || return 0
+        # one network stack for everybody: a directory reserves the port among labs, /proc knows about the others
+        mkdir "/tmp/tcp-lab-port-$PORT" 2>/dev/null || continue
+        reserved_ports="$reserved_ports $PORT"
+        grep -qi ":$(printf %04X $PORT) " /proc/net/tcp /proc/net/tcp6 || return 0
+    done
+}
+
+capture() {
+    [ "$can_capture" = yes ] || return 0
+    launch "tcpdump-$1" "$1" tcpdump -i "$interface" -n -U --immediate-mode -w "$LAB_LOG/$1.pcap" tcp
+    eventually grep -q 'listening on' "$LAB_LOG/tcpdump-$1.err" || fail "tcpdump starts on $1" "tail -n 3 '$LAB_LOG/tcpdump-$1.err'"
+}
+
+start() {
+    start_name=$1 start_host=$2
+    shift 2
+    prompt "$start_host" "$@"
+    launch "$start_name" "$start_host" "$@"
+}
+
+# Its stdin is a FIFO that this shell holds open on a descriptor of its own, until `eof`.
+launch() {
+    name=$1 host=$2 key=$(key "$1")
+    shift 2
+    fd=${free_fds%% *}
+    [ -n "$fd" ] || fail "fewer than eight programs at once" true
+    free_fds=${free_fds#"$fd"} free_fds=${free_fds# }
+    rm -f "$LAB_LOG/$name.pid" "$LAB_LOG/.$name.in"
+    mkfifo "$LAB_LOG/.$name.in"
+    (
+        exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- # nobody else's stdin stays open because of us
+        host_exec "$host" sh -c 'echo $$ >"$0"; exec "$@"' "$LAB_LOG/$name.pid" "$@"
+    ) <"$LAB_LOG/.$name.in" >"$LAB_LOG/$name.out" 2>"$LAB_LOG/$name.err" &
+    eval "job_$key=$! host_$key=$host fd_$key=$fd"
+    eval "exec $fd>'$LAB_LOG/.$name.in'"
+    rm -f "$LAB_LOG/.$name.in"
+    started="$started $name"
+    eventually test -s "$LAB_LOG/$name.pid" || fail "$name starts" "cat '$LAB_LOG/$name.err'"
+}
+key() { printf %s "$1" | tr -c 'a-zA-Z0-9' _; }
+of() { eval "printf %s \"\${$1_$(key "$2"):-}\""; } # of job ana: what the shell knows about a started program
+pid_of() { cat "$LAB_LOG/$1.pid"; }
+
+type() {
+    say "$1< $2"
+    eval "printf '%s\n' \"\$2\" >&$(of fd "$1")"
+}
+eof() {
+    say "$1< (end of input)"
+    close_input "$1"
+}
+close_input() {
+    fd=$(of fd "$1")
+    [ -n "$fd" ] || return 0
+    eval "exec $fd>&-; fd_$(key "$1")="
+    free_fds="$fd $free_fds"
+}
+
+on() {
+    host=$1
+    shift
+    prompt "$host" "$@"
+    (host_exec "$host" "$@" </dev/null 2>&1) | show
+}
+
+stop() {
+    heading "$(of host "$1")\$ kill -${2:-TERM} $(pid_of "$1")     # $1"
+    end_program "$1" "${2:-TERM}" || fail "$1 ends on ${2:-TERM}" "sockets $(of host "$1")"
+}
+end_program() {
+    (host_exec "$(of host "$1")" kill -"$2" "$(pid_of "$1")") 2>/dev/null
+    eventually gone "$1" || return 1
+    close_input "$1"
+}
+gone() { ! kill -0 "$(of job "$1")" 2>/dev/null || is_zombie "$(of job "$1")"; }
+is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+
+# ---- looking ---------------------------------------------------------------------------------------------------------
+
+# sockets HOST: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing.
+sockets() {
+    if command -v netstat >/dev/null; then
+        (host_exec "$1" netstat -ptan) 2>/dev/null
+    else
+        (host_exec "$1" ss -Htanp) | awk '{
+            sub("ESTAB", "ESTABLISHED", $1); gsub("-", "_", $1); sub("WAIT_", "WAIT", $1)
+            match($0, /pid=[0-9]+/); pid = RSTART ? substr($0, RSTART + 4, RLENGTH - 4) : "-"
+            printf "tcp    %6s %6s %-23s %-23s %-11s %s\n", $2, $3, $4, $5, $1, pid }'
+    fi | awk -v port=":$PORT\$" '$1 ~ /^tcp/ && ($4 ~ port || $5 ~ port)'
+}
+snapshot() {
+    prompt "$1" "netstat -ptan | grep :$PORT"
+    sockets "$1" | show
+}
+
+# A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death.
+local_of() { sed -n 's/.* connected .*local=\([^ ]*\).*/\1/p' "$LAB_LOG/$1.err" | tail -n 1; }
+state_of() { sockets "$(of host "$1")" | awk -v a="$(local_of "$1")" '$4 == a { s = $6 } END { print s ? s : "gone" }'; }
+peer_state_of() { sockets vit001 | awk -v a="$(local_of "$1")" '$5 == a { s = $6 } END { print s ? s : "gone" }'; }
+count_state() { sockets "$1" | awk -v s="$2" '$6 == s { n++ } END { print n + 0 }'; }
+children_of() { ps -o stat= --ppid "$(pid_of "$1")" | wc -l; }
+zombies_of() { ps -o stat= --ppid "$(pid_of "$1")" | grep -c Z; }
+output_of() { cat "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"; }
+says() { output_of "$1" | grep -qF -- "$2"; }
+equals() { [ "$($1 ${3:-} ${4:-})" = "$2" ]; }
+
+# ---- checking --------------------------------------------------------------------------------------------------------
+
+# A claim. Facts are waited for; "never" and "none" are looked at once, after a fact that shows they have had their chance.
+#   expect NAME says TEXT            its output or its log has it        expect NAME never-says TEXT
+#   expect NAME exits STATUS         it has ended, with that status      expect NAME runs
+#   expect NAME is STATE             its socket; `gone` for none         expect peer-of NAME is STATE    the server's socket
+#   expect HOST has N STATE          that many sockets of $PORT there
+#   expect NAME has N children       its child processes                 expect NAME has N zombies
+#   expect that TEXT COMMAND...      COMMAND succeeds
+expect() {
+    claim=$* evidence=true
+    case "$1 $2 ${3:-} ${4:-}" in
+    that\ *)
+        claim=$2
+        shift 2
+        set -- eventually "$@"
+        ;;
+    *\ says\ *) evidence="output_of $1" && set -- eventually says "$1" "$3" ;;
+    *\ never-says\ *) evidence="output_of $1" && set -- not says "$1" "$3" ;;
+    *\ exits\ *) evidence="output_of $1" && set -- exits "$1" "$3" ;;
+    *\ runs\ *) evidence="output_of $1" && set -- not gone "$1" ;;
+    peer-of\ *\ is\ *) evidence="sockets vit001" && set -- eventually equals peer_state_of "$4" "$2" ;;
+    *\ is\ *) evidence="sockets $(of host "$1")" && set -- eventually equals state_of "$3" "$1" ;;
+    *\ has\ *\ children) evidence="ps -ef" && set -- eventually equals children_of "$3" "$1" ;;
+    *\ has\ *\ zombies) evidence="ps -ef" && set -- eventually equals zombies_of "$3" "$1" ;;
+    *\ has\ *) evidence="sockets $1" && set -- eventually equals count_state "$3" "$1" "$4" ;;
+    *) fail "a claim the verb knows: $claim" true ;;
+    esac
+    "$@" || fail "$claim" "$evidence"
+    passed "$claim"
+}
+not() { ! "$@"; }
+exits() {
+    eventually gone "$1" || return 1
+    wait "$(of job "$1")"
+    [ $? = "$2" ]
+}
+passed() {
+    checks=$((checks + 1))
+    say "  ok: $1"
+    printf 'ok\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"
+}
+fail() {
+    say "  FAILED: $1"
+    say "  seen instead:"
+    eval "$2" 2>&1 | sed 's/^/    /' | tail -n 20 | show
+    printf 'FAILED\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"
+    exit 1
+}
+
+# packets NAME EXPECTED [HOST]: what tcpdump on HOST (vit001) saw of client NAME's connection, against bin/wire's notation.
+packets() {
+    if [ "$can_capture" != yes ]; then
+        skipped_packets=$((skipped_packets + 1))
+        say "  NOT CHECKED (no right to capture on this back end): $1's packets: $2"
+        return 0
+    fi
+    pcap=$LAB_LOG/${3:-vit001}.pcap
+    eventually matches "$pcap" "$(local_of "$1")" "$2"
+    verdict=$?
+    prompt "${3:-vit001}" "tcpdump -n port $PORT     # $1's connection, port $(local_of "$1" | sed 's/.*://')"
+    tcpdump -n -r "$pcap" "tcp port $PORT and port $(local_of "$1" | sed 's/.*://')" 2>/dev/null |
+        sed 's/, options \[[^]]*\]//' | show
+    [ $verdict = 0 ] || fail "$1's packets: $2" "cat '$LAB_LOG/.wire'"
+    passed "$1's packets: $2"
+}
+
+matches() { wire --port "$PORT" --client "$2" "$1" "$3" >"$LAB_LOG/.wire" 2>&1; }
+
+# ---- the end ---------------------------------------------------------------------------------------------------------
+
+finish() {
+    status=$?
+    trap - EXIT
+    trap '' INT TERM HUP
+    if [ -n "${LAB_KEEP:-}" ] && [ $status -le 1 ]; then
+        say "" "--keep: the hosts stay up until you press Enter."
+        [ "$LAB_BACKEND" != netns ] || say "Another terminal enters one with: sudo nsenter -t $(outer_pid) -a nsenter --net=/run/netns/vit001 bash"
+        read -r _ || true
+    fi
+    for name in $started; do
+        gone "$name" || end_program "$name" TERM || end_program "$name" KILL
+    done
+    for port in $reserved_ports; do rmdir "/tmp/tcp-lab-port-$port" 2>/dev/null; done
+    rm -f "$LAB_LOG"/.wire "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid
+    after_lab
+    name=$(basename "$(dirname "$0")")
+    case $status in
+    0) verdict="passed, $checks checks" ;;
+    4) verdict=skipped ;;
+    *) verdict="FAILED after $checks checks" status=1 ;;
+    esac
+    [ $skipped_packets = 0 ] || verdict="$verdict, $skipped_packets packet checks NOT made on this back end"
+    heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
+    exit $status
+}
+outer_pid() { sed -n 's/^NSpid:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status; }
+# What is made of a run's records once its programs have ended.
+after_lab() { :; }
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP

@@ -21,7 +21,7 @@
 set -u
 labs=$(cd "$(dirname "$0")/.." && pwd)
 . "$labs/hosts.$LAB_BACKEND"
-started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' lab_title='' reserved_ports=''
+one_stack= started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' lab_title='' reserved_ports=''
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
@@ -109,6 +109,7 @@ start() {
 launch() {
     name=$1 host=$2 key=$(key "$1")
     shift 2
+    for finished in $started; do ! gone "$finished" || close_input "$finished"; done
     fd=${free_fds%% *}
     [ -n "$fd" ] || fail "fewer than eight programs at once" true
     free_fds=${free_fds#"$fd"} free_fds=${free_fds# }
@@ -164,7 +165,8 @@ is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
 
-# sockets HOST: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing.
+# sockets HOST: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing. Where all hosts share
+# one stack, vit001 has the rows whose own port it is, and the others those that are connected to it.
 sockets() {
     if command -v netstat >/dev/null; then
         (host_exec "$1" netstat -ptan) 2>/dev/null
@@ -173,7 +175,8 @@ sockets() {
             sub("ESTAB", "ESTABLISHED", $1); gsub("-", "_", $1); sub("WAIT_", "WAIT", $1)
             match($0, /pid=[0-9]+/); pid = RSTART ? substr($0, RSTART + 4, RLENGTH - 4) : "-"
             printf "tcp    %6s %6s %-23s %-23s %-11s %s\n", $2, $3, $4, $5, $1, pid }'
-    fi | awk -v port=":$PORT\$" '$1 ~ /^tcp/ && ($4 ~ port || $5 ~ port)'
+    fi | awk -v port=":$PORT\$" -v side="${one_stack:+$1}" '
+        $1 ~ /^tcp/ && (side == "" ? $4 ~ port || $5 ~ port : side == "vit001" ? $4 ~ port : $5 ~ port)'
 }
 snapshot() {
     prompt "$1" "netstat -ptan | grep :$PORT"

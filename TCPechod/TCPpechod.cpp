@@ -1,0 +1,160 @@
+// TCPpechod - the preforked echo server: a pool of children, forked before the first client comes, that accept themselves.
+//
+//   TCPpechod [options] [port]          default port 8990
+//
+// Look for: ps shows the children before there is a client; netstat -p shows one listening socket for all of them, and
+// with --accept reuseport as many as there are children. The client that finds them all busy waits in the accept queue.
+#include "../tcp.hpp"
+
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <atomic>
+
+// What the children add up, in memory that fork() shares instead of copying.
+struct Totals {
+    std::atomic<uint64_t> completed, bytes, microseconds;
+    std::atomic<bool> serving[1024];  // the child in this place has a client
+};
+static Totals* totals;
+static std::map<pid_t, size_t> children;   // which place in the pool each has
+static std::vector<size_t> empty_places;
+static volatile sig_atomic_t stopping = 0;
+
+// What arrives goes back, until the peer's FIN.
+static size_t echo(const tcp::Connection& connection, bool verbose) {
+    static char buffer[256 * 1024];
+    size_t total = 0;
+    while (size_t n = tcp::read(connection, buffer, sizeof buffer)) {
+        if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
+        tcp::write_all(connection, buffer, n);
+        total += n;
+        totals->bytes += n;
+    }
+    return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
+}
+
+static void serve(tcp::Connection connection, bool verbose) {
+    auto start = std::chrono::steady_clock::now();
+    try {
+        size_t total = echo(connection, verbose);
+        connection.socket.close();  // the only copy of this descriptor: our FIN leaves here
+        tcp::log("closed", "peer=%s bytes=%zu", connection.peer.text().c_str(), total);
+    } catch (const std::system_error& error) {
+        tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
+    }
+    totals->microseconds += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+    ++totals->completed;
+}
+
+// The accept loop, in every child. The kernel gives a new connection to one of those that sleep in accept(), and wakes
+// only that one; with `lock` the others sleep in lockf() instead, as they had to where accept() woke them all (UNP 30.6).
+[[noreturn]] static void child(const tcp::Server_options& server, const tcp::Descriptor& listener, const tcp::Descriptor& lock,
+                               std::atomic<bool>& serving) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);  // else the pool outlives a parent that is killed, and keeps the port
+    try {
+        for (;;) {
+            if (lock.fd() >= 0 && lockf(lock.fd(), F_LOCK, 0)) tcp::fail("lockf");  // the kernel unlocks when a child is killed
+            auto connection = tcp::accept(listener, server.idle_timeout);
+            if (lock.fd() >= 0 && lockf(lock.fd(), F_ULOCK, 0)) tcp::fail("lockf");
+            if (!connection) continue;
+            serving = true;
+            tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
+            serve(std::move(*connection), server.verbose);
+            serving = false;
+        }
+    } catch (const std::system_error& error) {
+        if (error.code().value() != EINVAL) tcp::log("failed", "%s", error.what());  // EINVAL: shut down by the parent
+    }
+    _exit(0);  // not exit(): what the parent registered to run at its end is not ours to run
+}
+
+// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are.
+static void reap(int) {
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0; children.erase(pid)) {
+        size_t place = children[pid];
+        empty_places.push_back(place);
+        totals->serving[place] = false;
+        if (!stopping) tcp::log("child", "%d ended by signal %d, another takes its place", pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    }
+}
+
+static void report_totals(int) {
+    double n = std::max<double>(1, totals->completed);
+    size_t current = std::count(std::begin(totals->serving), std::end(totals->serving), true);
+    tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current, totals->completed.load(),
+             totals->microseconds / n / 1e6, totals->bytes / n, totals->bytes.load());
+}
+
+// One, or one for each child. The parent keeps them open and never accepts: whoever waits in the queue of a child that
+// is killed waits for the next child. A socket closed by its last owner resets its queue.
+static std::vector<tcp::Descriptor> listening_sockets(tcp::Server_options& server, size_t count) {
+    std::vector<tcp::Descriptor> listeners;
+    if (count > 1) tcp::add_socket_option(server.socket_options, "reuseport");
+    for (size_t i = 0; i < count; ++i) {
+        listeners.push_back(server.listen());
+        server.address = tcp::local_address(listeners[0]).text();  // port 0: the others get the port that the first got
+    }
+    return listeners;
+}
+
+static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
+    auto end = std::chrono::steady_clock::now() + grace;
+    for (auto left = grace; !children.empty() && left.count() > 0; left = end - std::chrono::steady_clock::now()) signals.wait(-1, left);
+    for (auto& [pid, place] : children) kill(pid, SIGTERM);
+    while (waitpid(-1, nullptr, 0) > 0) {}
+}
+
+int main(int argc, char** argv) try {
+    tcp::Server_options server{8990};
+    size_t max_children = 8;
+    tcp::Duration stats{}, grace{};
+    std::string way = "shared";
+    server.parse(argc, argv,
+                 {{'m', "max-children", "N", "N children from the start, so N clients at once (8)",
+                   [&](auto v) { max_children = tcp::number("--max-children", v, "1", "1024"); }},
+                  {0, "accept", "WAY", "shared, locked, or reuseport: a listening socket each", [&](auto v) { way = v; }},
+                  {'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
+                   [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }},
+                  {'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
+                   [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }}});
+    if (way != "shared" && way != "locked" && way != "reuseport") throw tcp::Usage_error("--accept must be shared, locked or reuseport");
+
+    void* shared = mmap(nullptr, sizeof *totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) tcp::fail("mmap");
+    totals = new (shared) Totals{};
+    auto stop = [](int) { stopping = 1; };
+    tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    auto listeners = listening_sockets(server, way == "reuseport" ? max_children : 1);
+    tcp::Descriptor lock(way == "locked" ? memfd_create("accept lock", MFD_CLOEXEC) : -1);
+    for (size_t place = max_children; place-- > 0;) empty_places.push_back(place);
+    auto next_stats = std::chrono::steady_clock::now() + stats;
+    for (bool fork_failed = false;;) {
+        while (!empty_places.empty()) {
+            size_t place = empty_places.back();
+            pid_t pid = fork();
+            if (pid == 0) {
+                signal(SIGTERM, SIG_DFL);
+                signal(SIGINT, SIG_DFL);
+                signals.let_in();
+                child(server, listeners[place % listeners.size()], lock, totals->serving[place]);
+            }
+            if (pid < 0 && !std::exchange(fork_failed, true)) tcp::log("waiting", "fork: %s", strerror(errno));
+            if (pid < 0) break;
+            fork_failed = false;
+            children[pid] = place;
+            empty_places.pop_back();
+        }
+        signals.wait(-1, fork_failed ? std::chrono::milliseconds(100) : stats);  // signals are handled here and nowhere else
+        if (stopping) break;
+        if (stats.count() && std::chrono::steady_clock::now() >= next_stats) report_totals(0), next_stats += stats;
+    }
+    for (auto& listener : listeners) shutdown(listener.fd(), SHUT_RD);  // whoever is idle has EINVAL from accept() now
+    stop_children(signals, grace);
+    report_totals(0);
+    tcp::log("stopped", "port=%d", server.port);
+} catch (const std::exception& error) {
+    return tcp::report(error);
+}

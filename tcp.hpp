@@ -127,7 +127,7 @@ inline std::optional<Address> numeric_address(const string& host, int port) {
     if (inet_pton(AF_INET, host.c_str(), &address.v4.sin_addr) == 1) address.any.sa_family = AF_INET;
     else if (inet_pton(AF_INET6, host.substr(0, zone).c_str(), &address.v6.sin6_addr) == 1) address.any.sa_family = AF_INET6;
     else return {};
-    if (zone != host.npos) address.v6.sin6_scope_id = if_nametoindex(host.c_str() + zone + 1);
+    if (zone != host.npos && !(address.v6.sin6_scope_id = if_nametoindex(host.c_str() + zone + 1))) return {};
     address.set_port(port);
     return address;
 }
@@ -149,7 +149,7 @@ inline std::vector<Address> resolve(string host, int port) {
         if (auto address = sscanf(line, "%255s STREAM", text) ? numeric_address(text, port) : std::nullopt; address && strstr(line, "STREAM"))
             found.insert(address->any.sa_family == AF_INET6 ? found.end() : found.begin(), *address);
     if (answer) pclose(answer);
-    if (found.empty()) throw Usage_error("no host '" + host + "'");
+    if (found.empty()) throw Usage_error("no host " + printable(host.data(), host.size()));
     return found;
 }
 
@@ -217,7 +217,7 @@ inline void add_socket_option(Socket_options& asked, const string& text) {
         return void(asked.emplace_back(&option, bytes("--option " + name, value, "0", "1g")));
     }
     if (text == "list") exit(fflush(stdout) ? 1 : 0);
-    throw Usage_error("--option: no socket option '" + name + "'; --option list shows them");
+    throw Usage_error("--option: no socket option " + printable(name.data(), name.size()) + "; --option list shows them");
 }
 
 /// One side of a TCP connection: the connected (active) socket, and the peer it is connected to.
@@ -323,7 +323,9 @@ inline Connection connected_socket(const std::vector<Address>& peers, int local_
         if (local_port && bind(fd, &local.any, local.size())) fail("bind " + local.text());
         if (connect(fd, &peer.any, peer.size())) error = errno;
         pollfd writable{fd, POLLOUT, 0};
-        if (error == EINPROGRESS && poll(&writable, 1, limit.count() ? int(limit.count() / 1000000) : -1) == 0) error = ETIMEDOUT;
+        int answered = -1;
+        while (error == EINPROGRESS && answered < 0) answered = poll(&writable, 1, limit.count() ? int(limit.count() / 1000000) : -1);
+        if (answered == 0) error = ETIMEDOUT;
         else if (error == EINPROGRESS) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
         if (!error) return connection;

@@ -21,7 +21,7 @@
 set -u
 labs=$(cd "$(dirname "$0")/.." && pwd)
 . "$labs/hosts.$LAB_BACKEND"
-one_stack= started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' lab_title='' reserved_ports=''
+one_stack= started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
@@ -43,7 +43,6 @@ prompt() {
 explain() { say "$*" | fold -s -w 100; }
 
 lab() {
-    lab_title=$1
     heading "Lab $(basename "$(dirname "$0")"): $1"
     hosts_up || {
         say "The hosts cannot be made on this machine (back end $LAB_BACKEND)."
@@ -85,8 +84,10 @@ new_port() {
     PORT=${PORT:-$((${first_port:-20000 + $$ % 400 * 25} - 1))}
     while PORT=$((PORT + 1)); do
         [ -z "$first_port" ] || return 0
-        # one network stack for everybody: a directory reserves the port among labs, /proc knows about the others
-        mkdir "/tmp/tcp-lab-port-$PORT" 2>/dev/null || continue
+        # one network stack for everybody: a link reserves the port among labs, /proc knows about the others
+        lock=/tmp/tcp-lab-port-$PORT
+        holder=$(readlink "$lock") && ! kill -0 "$holder" 2>/dev/null && rm -f "$lock" # of a run that was killed
+        ln -s $$ "$lock" 2>/dev/null || continue
         reserved_ports="$reserved_ports $PORT"
         grep -qi ":$(printf %04X $PORT) " /proc/net/tcp /proc/net/tcp6 || return 0
     done
@@ -105,7 +106,7 @@ start() {
     launch "$start_name" "$start_host" "$@"
 }
 
-# Its stdin is a FIFO that this shell holds open on a descriptor of its own, until `eof`.
+# Nothing outlives the lab for long, whatever happens to this shell. Its stdin is a FIFO that this shell holds open on a descriptor of its own, until `eof`.
 launch() {
     name=$1 host=$2 key=$(key "$1")
     shift 2
@@ -117,7 +118,7 @@ launch() {
     mkfifo "$LAB_LOG/.$name.in"
     (
         exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- # nobody else's stdin stays open because of us
-        host_exec "$host" sh -c 'echo $$ >"$0"; exec "$@"' "$LAB_LOG/$name.pid" "$@"
+        host_exec "$host" timeout --foreground -k 5 "$longest_life" sh -c 'echo $$ >"$0"; exec "$@"' "$LAB_LOG/$name.pid" "$@"
     ) <"$LAB_LOG/.$name.in" >"$LAB_LOG/$name.out" 2>"$LAB_LOG/$name.err" &
     eval "job_$key=$! host_$key=$host fd_$key=$fd"
     eval "exec $fd>'$LAB_LOG/.$name.in'"
@@ -277,7 +278,7 @@ finish() {
     for name in $started; do
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
     done
-    for port in $reserved_ports; do rmdir "/tmp/tcp-lab-port-$port" 2>/dev/null; done
+    for port in $reserved_ports; do rm -f "/tmp/tcp-lab-port-$port"; done
     rm -f "$LAB_LOG"/.wire "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid
     after_lab
     name=$(basename "$(dirname "$0")")

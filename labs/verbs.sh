@@ -30,7 +30,7 @@ bold= plain=
 
 # Everything a lab shows goes to the terminal and, without the bold, into the transcript.
 show() { tee -a "$LAB_LOG/transcript.txt"; }
-say() { printf '%s\n' "$*" | show; }
+say() { printf '%s\n' "$@" | show; }
 heading() {
     printf '\n%s%s%s\n' "$bold" "$*" "$plain"
     printf '\n%s\n' "$*" >>"$LAB_LOG/transcript.txt"
@@ -271,9 +271,11 @@ finish() {
     trap - EXIT
     trap '' INT TERM HUP
     if [ -n "${LAB_KEEP:-}" ] && [ $status -le 1 ]; then
-        say "" "--keep: the hosts stay up until you press Enter."
-        [ "$LAB_BACKEND" != netns ] || say "Another terminal enters one with: sudo nsenter -t $(outer_pid) -a nsenter --net=/run/netns/vit001 bash"
-        read -r _ || true
+        echo "$LAB_ENTRY" >"$LAB_LOG/../../.kept"
+        say "" "The hosts stay up until you press Enter here. A shell on one of them, in another terminal:"
+        say "    ./labs/run --enter vit001"
+        read -r _
+        rm -f "$LAB_LOG/../../.kept"
     fi
     for name in $started; do
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
@@ -291,7 +293,6 @@ finish() {
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
     exit $status
 }
-outer_pid() { sed -n 's/^NSpid:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status; }
 # What is made of a run's records once its programs have ended.
 after_lab() { :; }
 trap finish EXIT

@@ -294,7 +294,12 @@ finish() {
     exit $status
 }
 # What is made of a run's records once its programs have ended.
-after_lab() { :; }
+after_lab() {
+    for pcap in "$LAB_LOG"/*.pcap; do
+        [ ! -f "$pcap" ] || tcpdump -n -r "$pcap" >"${pcap%.pcap}.txt" 2>/dev/null
+    done
+    find "$LAB_LOG" -type f -size 0 -exec rm -f {} + # programs that printed nothing
+}
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP

@@ -1,0 +1,191 @@
+// The labs: each runs, twice in a row, beside the others, as an ordinary user and on the loopback back end; each fails when
+// its claim is false; and nothing is left behind, also when a run is interrupted.
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <fstream>
+#include <sstream>
+
+using namespace test;
+
+namespace {
+
+// `command` in a shell, without input, every descendant marked in its environment.
+struct Shell {
+    std::string mark = "lab-test-" + std::to_string(getpid()) + "-" + std::to_string(rand());
+    std::string output;
+    int run(const std::string& command) {
+        std::string line = "LAB_TEST_MARK=" + mark + " timeout -k 5 120 sh -c '" + command + "' 2>&1 </dev/null";
+        FILE* pipe = popen(line.c_str(), "r");
+        output.clear();
+        for (char part[4096]; size_t n = fread(part, 1, sizeof part, pipe);) output.append(part, n);
+        int status = pclose(pipe);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    // Processes that bear the mark and still live.
+    int survivors() const {
+        int n = 0;
+        for (int pid : numbers_in("/proc")) {
+            std::ifstream file("/proc/" + std::to_string(pid) + "/environ");
+            std::stringstream all;
+            all << file.rdbuf();
+            n += all.str().find("LAB_TEST_MARK=" + mark) != std::string::npos;
+        }
+        return n;
+    }
+    std::string last_line() const {
+        size_t end = output.find_last_not_of('\n');
+        return output.substr(0, end + 1).substr(output.rfind('\n', end) + 1);
+    }
+};
+
+// A copy of the tree that another user owns and a test may break.
+struct Copy {
+    std::string path;
+    explicit Copy(const std::string& owner = "") {
+        char name[] = "/tmp/lab-test-XXXXXX";
+        path = mkdtemp(name);
+        std::string make = "chmod 755 " + path + " && mkdir " + path + "/bin && cp -p Makefile tcp.hpp " + path + " && cp -rp labs seqserver TCPechod TCPecho timewait halfclose " + path +
+                           " && find bin -maxdepth 1 -type f -exec cp -p {} " + path + "/bin/ \\; " + (owner.empty() ? "" : "&& chown -R " + owner + " " + path);
+        REQUIRE(system(make.c_str()) == 0);
+    }
+    ~Copy() { if (system(("rm -rf " + path).c_str())) {} }
+};
+
+struct Logs {
+    std::string path;
+    Logs() {
+        char name[] = "/tmp/lab-logs-XXXXXX";
+        path = mkdtemp(name);
+    }
+    ~Logs() { if (system(("rm -rf " + path).c_str())) {} }
+};
+
+bool namespaces_allowed() { return Shell().run("unshare -n -m -p --fork --kill-child --mount-proc true") == 0; }
+
+const std::string prepared = "LAB_PREPARED=yes ";
+
+}  // namespace
+
+TEST_CASE("every lab passes, all in parallel, two runs at the same time", "[labs]") {
+    if (!namespaces_allowed()) {
+        WARN("no namespaces here: skipped");
+        return;
+    }
+    Logs logs, other_logs;
+    Shell shell;
+    int status = shell.run(prepared + "labs/run --logs " + other_logs.path + " all >" + other_logs.path + "/output 2>&1 & " +
+                           prepared + "labs/run --logs " + logs.path + " all; first=$?; wait $! && exit $first; cat " + other_logs.path + "/output; exit 1");
+    INFO(shell.output);
+    CHECK(status == 0);
+    CHECK(shell.output.find(" 0 failed") != std::string::npos);
+    CHECK(eventually([&] { return shell.survivors() == 0; }));
+}
+
+TEST_CASE("a run has checked what the reference run has checked", "[labs]") {
+    if (!namespaces_allowed()) {
+        WARN("no namespaces here: skipped");
+        return;
+    }
+    Logs logs;
+    Shell shell;
+    // ports, pids and times differ from run to run, the claims do not
+    std::string same = "sed \"s/[0-9][0-9]*/N/g\" ";
+    REQUIRE(shell.run(prepared + "labs/run --logs " + logs.path + " 01 02 03 05") == 0);
+    for (std::string lab : {"01-first-echo", "02-two-clients", "03-missing-close", "05-sequential-concurrent"}) {
+        int status = shell.run("for f in logs/" + lab + " " + logs.path + "/" + lab + "/*; do " + same + "$f/checks.txt | md5sum; done | uniq | wc -l");
+        INFO(lab << ": this kernel makes the lab check other claims than the reference run in logs/" << lab << "/checks.txt\n" << shell.output);
+        CHECK(status == 0);
+        CHECK(shell.output == "1\n");
+    }
+}
+
+TEST_CASE("guides show what the reference runs printed", "[labs]") {
+    Shell shell;
+    int status = shell.run("labs/render --check");
+    INFO(shell.output);
+    CHECK(status == 0);
+}
+
+TEST_CASE("the headline lab as an ordinary user", "[labs]") {
+    if (geteuid() != 0) {
+        WARN("this test needs root, to become somebody else: skipped");
+        return;
+    }
+    Copy copy("65534:65534");
+    Shell shell;
+    std::string as_nobody = "cd " + copy.path + " && HOME=/tmp exec setpriv --reuid 65534 --regid 65534 --clear-groups env ";
+    if (shell.run(as_nobody + "unshare -U --map-current-user --keep-caps -n true")) {
+        WARN("no user namespaces here: skipped");
+        return;
+    }
+    int status = shell.run(as_nobody + prepared + "labs/run");
+    INFO(shell.output);
+    CHECK(status == 0);
+    CHECK(shell.output.find("Verdict: bob waits until ana has gone.") != std::string::npos);
+    CHECK(shell.output.find("Verdict: bob does not notice that ana is there.") != std::string::npos);
+    CHECK(shell.output.find("ok: bob-seqserver\047s packets: C:SYN S:SYN+ACK") != std::string::npos);
+    CHECK(eventually([&] { return shell.survivors() == 0; }));
+}
+
+TEST_CASE("labs without any right: loopback, packets loudly not checked", "[labs]") {
+    Logs logs;
+    Shell shell;
+    int status = shell.run(prepared + "labs/run --backend loopback --logs " + logs.path + " 01 03 05");
+    INFO(shell.output);
+    CHECK(status == 0);
+    CHECK(shell.output.find("packet checks NOT made on this back end") != std::string::npos);
+    CHECK(shell.output.find("3 passed, 0 failed, 0 skipped") != std::string::npos);
+    CHECK(eventually([&] { return shell.survivors() == 0; }));
+}
+
+TEST_CASE("a lab whose claim is false fails and shows what was seen instead", "[labs]") {
+    Copy copy;
+    {
+        std::ofstream wrapper(copy.path + "/bin/forgetful");
+        wrapper << "#!/bin/sh\nexec " << copy.path << "/bin/real --bug no-close \"$@\"\n";
+    }
+    REQUIRE(system(("cd " + copy.path + "/bin && mv seqserver real && mv forgetful seqserver && chmod +x seqserver").c_str()) == 0);
+    Shell shell;
+    int status = shell.run("cd " + copy.path + " && " + prepared + "labs/run --backend loopback 01");
+    INFO(shell.output);
+    CHECK(status == 1);
+    CHECK(shell.output.find("FAILED: server says closed peer=") != std::string::npos);
+    CHECK(shell.output.find("seen instead") != std::string::npos);
+}
+
+TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[labs]") {
+    bool allowed = namespaces_allowed();
+    for (std::string backend : {"netns", "loopback"}) {
+        if (backend == "netns" && !allowed) continue;
+        for (int signal : {SIGTERM, SIGINT, SIGKILL}) {
+            if (signal == SIGKILL && backend == "loopback") continue;  // there the longest life of each program ends it
+            Logs logs;
+            Shell shell;
+            setenv("LAB_TEST_MARK", shell.mark.c_str(), 1);
+            setenv("LAB_PREPARED", "yes", 1);
+            Process lab("../labs/run", {"--backend", backend, "--logs", logs.path, "04"});
+            unsetenv("LAB_TEST_MARK");
+            unsetenv("LAB_PREPARED");
+            INFO(backend << " signal " << signal);
+            CHECK(lab.wait_for_stdout("In which state is bob"));  // a server and two clients are there
+            lab.signal(signal);
+            CHECK(lab.wait_exit() == 128 + signal);
+            CHECK(eventually([&] { return shell.survivors() == 0; }));
+            CHECK(shell.run("ls -d /tmp/tcp-lab-port-* 2>/dev/null | while read -r lock; do kill -0 $(readlink $lock) || echo $lock; done") == 0);
+            CHECK(shell.output == "");
+        }
+    }
+}
+
+TEST_CASE("labs/run says what is wrong with its arguments", "[labs]") {
+    Shell shell;
+    CHECK(shell.run(prepared + "labs/run 77") == 2);
+    CHECK(shell.last_line() == "labs/run: no lab \04777\047; --list shows them");
+    CHECK(shell.run(prepared + "labs/run --backend nowhere 01") == 2);
+    CHECK(shell.output.find("not \047nowhere\047") != std::string::npos);
+    CHECK(shell.run(prepared + "labs/run --frobnicate") == 2);
+    CHECK(shell.run(prepared + "labs/run ../../etc") == 2);
+    CHECK(shell.run("labs/run --list") == 0);
+    CHECK(shell.output.find("05-sequential-concurrent") != std::string::npos);
+}

@@ -42,6 +42,7 @@ struct Stream {
     const char* data = nullptr;  // the file, mapped: only the kernel ever looks at these bytes
     size_t size = 0, sent = 0, received = 0, reported = 0;
     bool fin = false;  // the client's half is closed
+    linger orderly{};  // what close() is to do once all is sent
 };
 
 static tcp::Descriptor open_file(size_t& size) {
@@ -106,15 +107,9 @@ static void send_file(Stream& stream) {
     }
 }
 
-// The client's view of this: all bytes and our FIN, or a RST. A FIN says "this was all"; until it was, whatever ends this
-// process must not send one.
 static void serve(Stream& stream, const tcp::Descriptor& file) {
-    linger abort{1, 0}, before;
-    socklen_t length = sizeof before;
     struct stat now;
     int fd = stream.client.socket.fd();
-    getsockopt(fd, SOL_SOCKET, SO_LINGER, &before, &length);
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
     void* data = stream.size ? mmap(nullptr, stream.size, PROT_READ, MAP_SHARED, file.fd(), 0) : nullptr;
     if (data == MAP_FAILED) tcp::fail("mmap " + settings.file);
     stream.data = static_cast<const char*>(data);
@@ -124,7 +119,7 @@ static void serve(Stream& stream, const tcp::Descriptor& file) {
     if (fstat(file.fd(), &now) || size_t(now.st_size) < stream.size)  // its last page was sent with zeros
         throw std::runtime_error("read " + settings.file + ": it has shrunk");
     say(INFO, "wrote", settings.chunk ? "finish streaming with chunk" : "finish streaming", {{"size", stream.sent}});
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &before, sizeof before);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &stream.orderly, sizeof stream.orderly);
     shutdown(fd, SHUT_WR);  // our FIN leaves here
     // To close while bytes of the client's are unread, or still come, would be a RST: it could lose the end of the file.
     if (!stream.fin) say(INFO, "half-closed", nullptr);
@@ -138,6 +133,11 @@ static void serve(Stream& stream, const tcp::Descriptor& file) {
     Stream stream{std::move(connection)};
     tcp::Descriptor file;
     try {
+        // A FIN says "this was all". Until it was, whatever ends this process must send a RST instead.
+        linger abort{1, 0};
+        socklen_t size = sizeof stream.orderly;
+        getsockopt(stream.client.socket.fd(), SOL_SOCKET, SO_LINGER, &stream.orderly, &size);
+        setsockopt(stream.client.socket.fd(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
         file = open_file(stream.size);
         totals->size += stream.size;
         serve(stream, file);
@@ -214,6 +214,7 @@ static void serve_all(const tcp::Signals& signals, tcp::Descriptor listener) {
 
 int main(int argc, char** argv) try {
     parse(argc, argv);
+    signal(SIGPIPE, SIG_IGN);  // nobody reads our records? serve on
     say(INFO, nullptr, "new server", {{"file", quoted(settings.file)}, {"chunk", settings.chunk}});
     size_t size;
     open_file(size);  // the children open it again: a client gets the file that there is when it comes
@@ -223,7 +224,6 @@ int main(int argc, char** argv) try {
     totals = new (shared) Totals{};
     auto stop = [](int) { stopping = 1; };
     tcp::Signals signals{{SIGCHLD, reap}, {SIGTERM, stop}, {SIGINT, stop}};
-    signal(SIGPIPE, SIG_IGN);  // nobody reads our records? serve on
     auto listener = tcp::listening_socket(tcp::resolve(settings.listen, 4000).front(), SOMAXCONN, true, settings.options);
     say(INFO, nullptr, "start the server");
     serve_all(signals, std::move(listener));

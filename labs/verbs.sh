@@ -22,12 +22,15 @@ set -u
 labs=$(cd "$(dirname "$0")/.." && pwd)
 . "$labs/hosts.$LAB_BACKEND"
 one_stack= started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
+remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' # what a back end may say otherwise
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
 bold= plain=
 [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && bold=$(printf '\033[1m') plain=$(printf '\033[0m')
 
+# What came from a host is shown without control characters: nothing there can write our terminal's sequences.
+visible() { LC_ALL=C tr -c '\n\t -~' '?'; }
 # Everything a lab shows goes to the terminal and, without the bold, into the transcript.
 show() { tee -a "$LAB_LOG/transcript.txt"; }
 say() { printf '%s\n' "$@" | show; }
@@ -83,6 +86,7 @@ eventually() {
 new_port() {
     PORT=${PORT:-$((${first_port:-20000 + $$ % 400 * 25} - 1))}
     while PORT=$((PORT + 1)); do
+        [ $PORT -le $last_port ] || fail "a free port up to $last_port" true
         [ -z "$first_port" ] || return 0
         # one network stack for everybody: a link reserves the port among labs, /proc knows about the others
         lock=/tmp/tcp-lab-port-$PORT
@@ -94,14 +98,22 @@ new_port() {
 }
 
 capture() {
-    [ "$can_capture" = yes ] || return 0
-    launch "tcpdump-$1" "$1" tcpdump -i "$interface" -n -U --immediate-mode -w "$LAB_LOG/$1.pcap" tcp
+    can_capture_on "$1" || return 0
+    eval "interface=\${interface_$1:-$interface} raise=\${raise_$1:-}"
+    output=$LAB_LOG/$1.pcap
+    launch "tcpdump-$1" "$1" tcpdump -i "$interface" -n -U --immediate-mode -w - "$capture_filter"
+    output='' raise=''
     eventually grep -q 'listening on' "$LAB_LOG/tcpdump-$1.err" || fail "tcpdump starts on $1" "tail -n 3 '$LAB_LOG/tcpdump-$1.err'"
 }
+
+can_capture_on() { [ "$can_capture" = yes ] && case " $no_capture " in *" $1 "*) return 1 ;; esac }
 
 start() {
     start_name=$1 start_host=$2
     shift 2
+    case $bind_address,$1 in # the hosts file wants servers on the data address, not on every address
+    data,*server | data,*echod) program=$1 && shift && eval "set -- \"\$program\" -a \"\$$start_host\" \"\$@\"" ;;
+    esac
     prompt "$start_host" "$@"
     launch "$start_name" "$start_host" "$@"
 }
@@ -118,17 +130,28 @@ launch() {
     mkfifo "$LAB_LOG/.$name.in"
     (
         exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- # nobody else's stdin stays open because of us
-        host_exec "$host" timeout --foreground -k 5 "$longest_life" sh -c 'echo $$ >"$0"; exec "$@"' "$LAB_LOG/$name.pid" "$@"
-    ) <"$LAB_LOG/.$name.in" >"$LAB_LOG/$name.out" 2>"$LAB_LOG/$name.err" &
+        host_exec "$host" $raise timeout --foreground -k 5 "$longest_life" sh -c '
+            read -r line </proc/$$/stat && echo "$line" >"${TCP_LAB_RUN:-$0}/$1.pid" && shift && exec "$@"' "$LAB_LOG" "$name" "$@"
+    ) <"$LAB_LOG/.$name.in" >"${output:-$LAB_LOG/$name.out}" 2>"$LAB_LOG/$name.err" &
     eval "job_$key=$! host_$key=$host fd_$key=$fd"
     eval "exec $fd>'$LAB_LOG/.$name.in'"
     rm -f "$LAB_LOG/.$name.in"
     started="$started $name"
-    eventually test -s "$LAB_LOG/$name.pid" || fail "$name starts" "cat '$LAB_LOG/$name.err'"
+    eventually has_pid "$name" || fail "$name starts" "cat '$LAB_LOG/$name.err'"
 }
 key() { printf %s "$1" | tr -c 'a-zA-Z0-9' _; }
 of() { eval "printf %s \"\${$1_$(key "$2"):-}\""; } # of job ana: what the shell knows about a started program
-pid_of() { cat "$LAB_LOG/$1.pid"; }
+# A program's record is its line of /proc/PID/stat, written on its host: pid, start time. From a real host we take the pid.
+has_pid() {
+    [ -z "$remote" ] || on_host_of "$1" sh -c 'cat "$TCP_LAB_RUN/$0.pid"' "$1" 2>/dev/null | sed -n 's/^\([0-9][0-9]*\) .*/\1/p' >"$LAB_LOG/$1.pid"
+    [ -s "$LAB_LOG/$1.pid" ]
+}
+pid_of() { sed 's/ .*//' "$LAB_LOG/$1.pid"; }
+on_host_of() {
+    of_program=$1
+    shift
+    (host_exec "$(of host "$of_program")" "$@") </dev/null
+}
 
 type() {
     say "$1< $2"
@@ -149,7 +172,7 @@ on() {
     host=$1
     shift
     prompt "$host" "$@"
-    (host_exec "$host" "$@" </dev/null 2>&1) | show
+    (host_exec "$host" "$@" </dev/null 2>&1) | visible | show
 }
 
 stop() {
@@ -157,11 +180,13 @@ stop() {
     end_program "$1" "${2:-TERM}" || fail "$1 ends on ${2:-TERM}" "sockets $(of host "$1")"
 }
 end_program() {
-    (host_exec "$(of host "$1")" kill -"$2" "$(pid_of "$1")") 2>/dev/null
-    eventually gone "$1" || return 1
+    on_host_of "$1" kill -"$2" "$(pid_of "$1")" 2>/dev/null
+    eventually ended "$1" || return 1
     close_input "$1"
 }
 gone() { ! kill -0 "$(of job "$1")" 2>/dev/null || is_zombie "$(of job "$1")"; }
+# A real host is asked too: the connection's end of a dead parent stays open as long as its children live.
+ended() { gone "$1" || { [ -n "$remote" ] && ! on_host_of "$1" kill -0 "$(pid_of "$1")" 2>/dev/null; }; }
 is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
@@ -169,14 +194,13 @@ is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
 # sockets HOST: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing. Where all hosts share
 # one stack, vit001 has the rows whose own port it is, and the others those that are connected to it.
 sockets() {
-    if command -v netstat >/dev/null; then
-        (host_exec "$1" netstat -ptan) 2>/dev/null
-    else
-        (host_exec "$1" ss -Htanp) | awk '{
+    (host_exec "$1" sh -c 'if command -v netstat >/dev/null; then exec netstat -ptan; else exec ss -Htanp; fi') </dev/null 2>/dev/null |
+        visible | awk -v port=":$PORT\$" -v side="${one_stack:+$1}" '
+        $1 ~ /^[A-Z0-9-]+$/ {
             sub("ESTAB", "ESTABLISHED", $1); gsub("-", "_", $1); sub("WAIT_", "WAIT", $1)
-            match($0, /pid=[0-9]+/); pid = RSTART ? substr($0, RSTART + 4, RLENGTH - 4) : "-"
-            printf "tcp    %6s %6s %-23s %-23s %-11s %s\n", $2, $3, $4, $5, $1, pid }'
-    fi | awk -v port=":$PORT\$" -v side="${one_stack:+$1}" '
+            pid = match($0, /pid=[0-9]+/) ? substr($0, RSTART + 4, RLENGTH - 4) : "-"
+            $0 = sprintf("tcp    %6s %6s %-23s %-23s %-11s %s", $2, $3, $4, $5, $1, pid)
+        }
         $1 ~ /^tcp/ && (side == "" ? $4 ~ port || $5 ~ port : side == "vit001" ? $4 ~ port : $5 ~ port)'
 }
 snapshot() {
@@ -189,8 +213,8 @@ local_of() { sed -n 's/.* connected .*local=\([^ ]*\).*/\1/p' "$LAB_LOG/$1.err" 
 state_of() { sockets "$(of host "$1")" | awk -v a="$(local_of "$1")" '$4 == a { s = $6 } END { print s ? s : "gone" }'; }
 peer_state_of() { sockets vit001 | awk -v a="$(local_of "$1")" '$5 == a { s = $6 } END { print s ? s : "gone" }'; }
 count_state() { sockets "$1" | awk -v s="$2" '$6 == s { n++ } END { print n + 0 }'; }
-children_of() { ps -o stat= --ppid "$(pid_of "$1")" | wc -l; }
-zombies_of() { ps -o stat= --ppid "$(pid_of "$1")" | grep -c Z; }
+children_of() { on_host_of "$1" ps -o stat= --ppid "$(pid_of "$1")" | wc -l; }
+zombies_of() { on_host_of "$1" ps -o stat= --ppid "$(pid_of "$1")" | grep -c Z; }
 output_of() { cat "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"; }
 says() { output_of "$1" | grep -qF -- "$2"; }
 equals() { [ "$($1 ${3:-} ${4:-})" = "$2" ]; }
@@ -218,8 +242,8 @@ expect() {
     *\ runs\ *) evidence="output_of $1" && set -- not gone "$1" ;;
     peer-of\ *\ is\ *) evidence="sockets vit001" && set -- eventually equals peer_state_of "$4" "$2" ;;
     *\ is\ *) evidence="sockets $(of host "$1")" && set -- eventually equals state_of "$3" "$1" ;;
-    *\ has\ *\ children) evidence="ps -ef" && set -- eventually equals children_of "$3" "$1" ;;
-    *\ has\ *\ zombies) evidence="ps -ef" && set -- eventually equals zombies_of "$3" "$1" ;;
+    *\ has\ *\ children) evidence="on_host_of $1 ps -ef" && set -- eventually equals children_of "$3" "$1" ;;
+    *\ has\ *\ zombies) evidence="on_host_of $1 ps -ef" && set -- eventually equals zombies_of "$3" "$1" ;;
     *\ has\ *) evidence="sockets $1" && set -- eventually equals count_state "$3" "$1" "$4" ;;
     *) fail "a claim the verb knows: $claim" true ;;
     esac
@@ -240,14 +264,14 @@ passed() {
 fail() {
     say "  FAILED: $1"
     say "  seen instead:"
-    eval "$2" 2>&1 | sed 's/^/    /' | tail -n 20 | show
+    eval "$2" 2>&1 | sed 's/^/    /' | tail -n 20 | visible | show
     printf 'FAILED\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"
     exit 1
 }
 
 # packets NAME EXPECTED [HOST]: what tcpdump on HOST (vit001) saw of client NAME's connection, against bin/wire's notation.
 packets() {
-    if [ "$can_capture" != yes ]; then
+    if ! can_capture_on "${3:-vit001}"; then
         skipped_packets=$((skipped_packets + 1))
         say "  NOT CHECKED (no right to capture on this back end): $1's packets: $2"
         return 0
@@ -277,6 +301,10 @@ finish() {
         read -r _
         rm -f "$LAB_LOG/../../.kept"
     fi
+    lost=''
+    [ $status = 0 ] || [ -z "$remote" ] || for host in vit001 vit002 vit003; do
+        (host_exec "$host" true) </dev/null >/dev/null 2>&1 || lost="$lost $host"
+    done
     for name in $started; do
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
     done
@@ -289,6 +317,11 @@ finish() {
     4) verdict=skipped ;;
     *) verdict="FAILED after $checks checks" status=1 ;;
     esac
+    [ -z "$lost" ] || {
+        say "" "The connection to$lost was lost. What came from there until then is in the log; what still runs there ends itself" \
+            "within 25 seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."
+        verdict="CUT after $checks checks, no connection to$lost"
+    }
     [ $skipped_packets = 0 ] || verdict="$verdict, $skipped_packets packet checks NOT made on this back end"
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
     exit $status

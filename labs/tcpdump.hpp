@@ -16,6 +16,9 @@ inline bool split_endpoint(const string& text, Endpoint& endpoint) {
     size_t dot = text.rfind('.');
     if (dot == text.npos || dot == 0 || dot + 1 == text.size() || text.size() > 300) return false;
     endpoint = {text.substr(0, dot), text.substr(dot + 1)};
+    for (string* part : {&endpoint.host, &endpoint.port})  // names come from somebody's name server
+        for (char& c : *part)
+            if (!isalnum((unsigned char)c) && !strchr("._:%-", c)) c = '?';
     return true;
 }
 

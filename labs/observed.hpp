@@ -1,0 +1,125 @@
+// observed.hpp - what was observed beside the packets: statelog's lines (the kernel's states) and the programs' own log
+// (the application's calls). `ladder` merges both into the picture.
+#pragma once
+#include <algorithm>
+#include <optional>
+#include "capture.hpp"
+#include "machine.hpp"
+
+namespace lab {
+
+/// One line of either: at this time, on the host with this end of a connection.
+struct Observation {
+    int64_t time = 0;               // microseconds; of the day if not `epoch`
+    bool epoch = false;
+    string local, remote;           // "10.98.0.1:8990"; local is empty where a server's log does not say it
+    std::optional<State> state;     // what statelog saw; State::closed: the socket is gone
+    string verb, call;              // what the program logged, and the call behind it: "closed" and "close()"
+    int file = 0;                   // one clock for each file
+};
+
+inline int64_t time_of_day(int64_t epoch_time) {
+    time_t seconds = time_t(epoch_time / 1000000);
+    tm local{};
+    localtime_r(&seconds, &local);
+    return (int64_t(local.tm_hour) * 3600 + local.tm_min * 60 + local.tm_sec) * 1000000 + epoch_time % 1000000;
+}
+/// A time as the capture counts, near `base`, the time of its first segment.
+inline int64_t on_the_clock_of(const Capture& capture, int64_t base, const Observation& o) {
+    if (o.epoch && capture.epoch) return o.time;
+    const int64_t day = 86400000000;
+    int64_t apart = (o.epoch ? time_of_day(o.time) : o.time) - (capture.epoch ? time_of_day(base) : base % day);
+    return base + apart - (apart > day / 2 ? day : apart < -day / 2 ? -day : 0);
+}
+
+/// "[::ffff:10.98.0.1]:8990" is the host that the capture calls 10.98.0.1.
+inline string plain_address(string text) {
+    const string mapped = "[::ffff:";
+    if (text.compare(0, mapped.size(), mapped) || text.find('.') == text.npos) return text;
+    text.erase(0, mapped.size());
+    return text.erase(text.find(']'), 1);
+}
+
+inline std::optional<State> state_named(const string& word) {
+    if (word == "-") return State::closed;
+    for (int i = 0; i <= int(State::time_wait); ++i)
+        if (word == name(State(i))) return State(i);
+    return {};
+}
+
+/// The value of `key=` in a line, or a JSON member's.
+inline string value_of(const string& line, const string& key, const string& ends = " \t") {
+    size_t at = line.find(key);
+    if (at == line.npos) return "";
+    return line.substr(at + key.size(), std::min(line.find_first_of(ends, at + key.size()), line.size()) - at - key.size());
+}
+
+/// "1795242576.252525" or "06:29:36.675331"
+inline bool read_time(const string& text, Observation& o) {
+    int h = 0, m = 0;
+    double s = 0;
+    if (sscanf(text.c_str(), "%2d:%2d:%lf", &h, &m, &s) == 3 && s >= 0 && s < 61) return o.time = (int64_t(h) * 3600 + m * 60) * 1000000 + std::llround(s * 1e6), true;
+    long long seconds = 0, us = 0;
+    if (sscanf(text.c_str(), "%12lld.%6lld", &seconds, &us) != 2 || seconds < 0 || us < 0) return false;
+    return o.epoch = true, o.time = seconds * 1000000 + us, true;
+}
+
+/// A line of statelog: "TIME LOCAL REMOTE FROM -> TO", or the same as JSON.
+inline bool parse_state(const string& line, Observation& o) {
+    char time[64], local[80], remote[80], from[20], to[20];
+    if (line[0] == '{') {
+        auto member = [&](const char* key) { return value_of(line, string("\"") + key + "\":\"", "\""); };
+        o.local = member("local"), o.remote = member("remote"), o.state = state_named(member("to"));
+        if (!read_time(member("time"), o)) return false;
+    } else {
+        if (sscanf(line.c_str(), "%63s %79s %79s %19s -> %19s", time, local, remote, from, to) != 5 || !read_time(time, o)) return false;
+        o.local = local, o.remote = remote, o.state = state_named(to);
+    }
+    o.local = plain_address(o.local), o.remote = plain_address(o.remote);
+    return o.state.has_value();
+}
+
+/// What the application called, for a verb of the log.
+inline string call_for(const string& verb, const string& line) {
+    static const std::map<string, string> calls{{"accepted", "accept()"}, {"connected", "connect()"}, {"fin", "read()=0"}, {"closed", "close()"},
+                                                {"half-closed", "shutdown()"}, {"reset", "ECONNRESET"}, {"refused", "refused"}};
+    if (verb != "read" && verb != "wrote") return calls.count(verb) ? calls.at(verb) : verb.substr(0, 11);
+    long long bytes = atoll(value_of(line, "bytes=").c_str());
+    string size = bytes >= 10000 ? std::to_string(bytes / 1000) + "k" : std::to_string(bytes);
+    return (verb == "read" ? "read()=" : "write(") + size + (verb == "read" ? "" : ")");
+}
+
+/// Which connection a process has said it is a client of: its own lines after that do not repeat it.
+struct Client { string local, remote; };
+
+/// A line of a program's log: "NAME[pid]: hh:mm:ss.uuuuuu VERB key=value ...".
+inline bool parse_log(const string& line, Observation& o, std::map<string, Client>& clients) {
+    char program[80], time[40], verb[24];
+    if (sscanf(line.c_str(), "%79[^] ]]: %39s %23s", program, time, verb) != 3 || !read_time(time, o) || o.epoch) return false;
+    o.verb = verb;
+    for (char c : o.verb)
+        if (!islower((unsigned char)c) && c != '-') return false;
+    o.remote = value_of(line, " peer=");
+    if (size_t at = line.find(" reset read "); o.remote.empty() && at != line.npos) o.remote = line.substr(at + 12, line.find(": ", at) - at - 12);
+    if (string local = value_of(line, " local="); !local.empty()) clients[program] = {local, o.remote};
+    if (auto client = clients.find(program); client != clients.end()) o.local = client->second.local, o.remote = client->second.remote;
+    o.local = plain_address(o.local), o.remote = plain_address(o.remote), o.call = call_for(o.verb, line);
+    return !o.remote.empty();
+}
+
+/// Adds what the file says, in statelog's or in the log's format; other lines are none of ours.
+inline void read_observations(const string& path, int file, std::vector<Observation>& all) {
+    FILE* lines = fopen(path.c_str(), "re");
+    if (!lines) throw Unreadable(path + ": " + strerror(errno));
+    std::map<string, Client> clients;
+    for (string line; next_line(lines, line);) {
+        Observation o;
+        o.file = file;
+        if (parse_state(line, o) || parse_log(line, o = {}, clients)) o.file = file, all.push_back(std::move(o));
+    }
+    bool failed = ferror(lines);
+    fclose(lines);
+    if (failed) throw Unreadable(path + ": cannot be read");
+}
+
+}  // namespace lab

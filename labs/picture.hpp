@@ -1,0 +1,203 @@
+// picture.hpp - one connection as rows from top to bottom: time, the states and calls at both ends, the segment between
+// them. Here the three sources meet: the packets, what RFC 9293 says must follow from them, and what was observed.
+#pragma once
+#include "observed.hpp"
+
+namespace lab {
+
+enum class Claim { none, inferred, observed, contradicting };
+
+/// What a row says about one end.
+struct Cell {
+    Claim claim = Claim::none;
+    State state = State::closed;
+    string call;
+};
+
+struct Row {
+    int64_t time = 0;
+    Cell cell[2];
+    size_t segment = no_segment;       // whose arrow starts here
+    size_t arrives = no_segment;       // whose arrow ends here, when that is another row
+    bool received = true;              // false: the arrow is lost on its way
+    size_t folded = 0;                 // so many segments in one row, described by `note`
+    string note;
+    static constexpr size_t no_segment = SIZE_MAX;
+};
+
+struct Picture {
+    const Connection* connection = nullptr;
+    std::vector<Row> rows;
+    std::vector<string> remarks;       // what contradicts, in words
+};
+
+/// Builds the rows of one connection.
+class Painter {
+    const Capture& capture_;
+    const Connection& connection_;
+    Picture picture_;
+    std::vector<size_t> row_of_;       // segment -> row
+    struct Mark { size_t row; State state; };
+    std::vector<Mark> inferred_[2];    // each end's states in their order, and where they stand
+
+    Row& row(size_t i) { return picture_.rows[i]; }
+
+    void draw_segments() {
+        Receipts receipts(connection_);
+        State initial[2];
+        auto all = transitions(connection_, initial);
+        auto next = all.begin();
+        if (connection_.whole) {
+            picture_.rows.emplace_back().time = connection_.segments[0].time;
+            for (int side : {client, server}) row(0).cell[side] = {Claim::inferred, initial[side], ""}, inferred_[side].push_back({0, initial[side]});
+        }
+        for (size_t i = 0; i < connection_.segments.size(); ++i) {
+            row_of_.push_back(picture_.rows.size());
+            Row& r = picture_.rows.emplace_back();
+            r.time = connection_.segments[i].time, r.segment = i, r.received = receipts[i] != Receipts::lost;
+            for (; next != all.end() && next->position == i; ++next) put(*next);
+        }
+    }
+    // A state goes beside the arrow that leads to it; an arrow that was overtaken ends in a row of its own.
+    void put(const Transition& t) {
+        bool late = t.segment != t.position;
+        if (late || picture_.rows.back().cell[t.side].claim != Claim::none) {
+            Row extra;
+            extra.time = connection_.segments[t.position].time;
+            if (late) extra.arrives = t.segment, extra.note = connection_.segments[t.segment].text() + " arrives";
+            picture_.rows.push_back(extra);
+        }
+        picture_.rows.back().cell[t.side] = {Claim::inferred, t.to, ""};
+        inferred_[t.side].push_back({picture_.rows.size() - 1, t.to});
+    }
+
+    int side_of(const Observation& o) const {
+        for (int side : {client, server})
+            if (o.remote == connection_.end[other(side)].text() && (o.local.empty() ? side == server : o.local == connection_.end[side].text())) return side;
+        return -1;
+    }
+    // The row that a call or a state belongs to because it is its cause or its effect; the number of rows if there is none.
+    size_t anchor(const Observation& o, int side, size_t from) const {
+        auto suits = [&](const Row& r) {
+            if (o.state) return r.cell[side].claim == Claim::inferred && r.cell[side].state == *o.state;
+            if (o.verb == "accepted" || o.verb == "connected") return r.cell[side].claim != Claim::none && r.cell[side].state == State::established;
+            size_t shown = r.segment != Row::no_segment ? r.segment : r.arrives;
+            if (shown == Row::no_segment) return false;
+            const Segment& s = connection_.segments[shown];
+            bool mine = s.side == side, fresh = s.fresh > 0;
+            return o.verb == "closed" || o.verb == "half-closed" ? mine && (s.rst || (s.fin && fresh)) : o.verb == "fin" ? !mine && s.fin && r.received :
+                   o.verb == "reset" || o.verb == "refused" ? !mine && s.rst : o.verb == "read" ? !mine && s.length > 0 && fresh : o.verb == "wrote" && mine && s.length > 0 && fresh;
+        };
+        for (; from < picture_.rows.size(); ++from)
+            if (suits(row_const(from))) return from;
+        return picture_.rows.size();
+    }
+    const Row& row_const(size_t i) const { return picture_.rows[i]; }
+
+    // How far a file's clock is ahead of the capture's: what it says cannot be earlier than what led to it. Clocks of one
+    // machine agree; a difference below 50 ms is the time that passed in between.
+    int64_t clock_ahead(const std::vector<const Observation*>& mine) const {
+        int64_t least = INT64_MAX;
+        for (auto* o : mine) {
+            size_t at = anchor(*o, side_of(*o), 0);
+            if (at < picture_.rows.size() && at > 0) least = std::min(least, on_the_clock_of(capture_, connection_.segments[0].time, *o) - row_const(at).time);
+        }
+        bool same = least == INT64_MAX || (least > -2000 && least < 50000);
+        return same || mine.empty() ? 0 : least;
+    }
+    void observe(const Observation& o, int64_t time, std::vector<Row>& own, size_t (&seen)[2], std::map<std::pair<int, string>, size_t>& used) {
+        int side = side_of(o);
+        if (o.state) {
+            auto& marks = inferred_[side];
+            for (size_t i = seen[side]; i < marks.size(); ++i)
+                if (marks[i].state == *o.state && row(marks[i].row).time < time + 2000) return void((row(marks[i].row).cell[side].claim = Claim::observed, seen[side] = i + 1));
+            Row& r = own.emplace_back();
+            r.time = time;
+            r.cell[side] = {*o.state == State::closed ? Claim::observed : Claim::contradicting, *o.state, ""};
+            if (*o.state == State::closed) return;
+            picture_.remarks.push_back(string("the kernel's ") + name(*o.state) + " does not follow from the segments: are some missing in the capture?");
+            return;
+        }
+        bool counts = o.verb == "read" || o.verb == "wrote";  // many of them: from the one before on
+        size_t at = anchor(o, side, used[{side, o.verb}]);
+        for (size_t next = at; counts && next < picture_.rows.size() && row(next).time <= time;) used[{side, o.verb}] = at = next, next = anchor(o, side, next + 1);
+        if (at < picture_.rows.size() && row(at).cell[side].call.empty() && std::llabs(row(at).time - time) < 20000) {
+            row(at).cell[side].call = o.call, used[{side, o.verb}] = at + 1;
+        } else {
+            Row& r = own.emplace_back();
+            r.time = at < picture_.rows.size() ? std::max(time, row(at).time) : time;
+            r.cell[side].call = o.call;
+        }
+    }
+
+public:
+    Painter(const Capture& capture, const Connection& connection) : capture_(capture), connection_(connection) {
+        picture_.connection = &connection;
+        draw_segments();
+    }
+    /// Adds what was observed of this connection between `from` and `until`, times as in the capture.
+    void add(const std::vector<Observation>& all, int64_t from, int64_t until) {
+        std::map<int, std::vector<const Observation*>> files;
+        for (auto& o : all) {
+            bool listener = o.state == State::listen && o.local.size() > 2 && connection_.whole &&
+                            o.local.substr(o.local.rfind(':') + 1) == connection_.end[server].port && on_the_clock_of(capture_, from, o) <= connection_.segments[0].time;
+            if (listener && row(0).cell[server].state == State::listen) row(0).cell[server].claim = Claim::observed;
+            if (side_of(o) >= 0) files[o.file].push_back(&o);
+        }
+        std::vector<Row> own;
+        size_t seen[2] = {0, 0};
+        std::map<std::pair<int, string>, size_t> used;
+        for (auto& [file, mine] : files) {
+            int64_t ahead = clock_ahead(mine);
+            for (auto* o : mine)
+                if (int64_t time = on_the_clock_of(capture_, connection_.segments[0].time, *o) - ahead; ahead || (time >= from && time < until)) observe(*o, time, own, seen, used);
+        }
+        auto earlier = [](const Row& a, const Row& b) { return a.time < b.time; };
+        std::stable_sort(own.begin(), own.end(), earlier);
+        std::vector<Row> merged;
+        std::merge(picture_.rows.begin(), picture_.rows.end(), own.begin(), own.end(), std::back_inserter(merged), earlier);
+        picture_.rows.swap(merged);
+    }
+    Picture finish() { return std::move(picture_); }
+};
+
+/// Many rows of data and ACKs, and nothing else, become one row between the first two and the last two.
+inline void fold(Picture& picture) {
+    const auto& segments = picture.connection->segments;
+    auto plain = [&](const Row& r) {
+        bool calls = (!r.cell[0].call.empty() && r.segment == Row::no_segment) || (!r.cell[1].call.empty() && r.segment == Row::no_segment);
+        if (calls) return r.cell[0].call.compare(0, 5, "read(") == 0 || r.cell[0].call.compare(0, 5, "write") == 0 || r.cell[1].call.compare(0, 5, "read(") == 0 || r.cell[1].call.compare(0, 5, "write") == 0;
+        return r.cell[0].claim == Claim::none && r.cell[1].claim == Claim::none && r.segment != Row::no_segment && r.received &&
+               !segments[r.segment].syn && !segments[r.segment].fin && !segments[r.segment].rst;
+    };
+    std::vector<Row> rows;
+    for (size_t i = 0, end; i < picture.rows.size(); i = end) {
+        for (end = i; end < picture.rows.size() && plain(picture.rows[end]); ++end) {}
+        if (end == i) { rows.push_back(picture.rows[end++]); continue; }
+        size_t first = i + 2, last = end - i > 8 ? end - 2 : first;
+        rows.insert(rows.end(), picture.rows.begin() + i, picture.rows.begin() + std::min(first, end));
+        if (last > first) {
+            Row& r = rows.emplace_back();
+            r.time = picture.rows[first].time;
+            int64_t bytes[2] = {}, again = 0;
+            for (size_t k = first; k < last; ++k)
+                if (size_t s = picture.rows[k].segment; s != Row::no_segment) ++r.folded, bytes[segments[s].side] += segments[s].length, again += segments[s].retransmission();
+            r.note = std::to_string(r.folded) + " segments";
+            for (int side : {client, server})
+                if (bytes[side]) r.note += string(side == client ? ", C:(" : ", S:(") + std::to_string(bytes[side]) + ")";
+            if (again) r.note += ", " + std::to_string(again) + " again";
+        }
+        rows.insert(rows.end(), picture.rows.begin() + std::min(last, end), picture.rows.begin() + end);
+    }
+    picture.rows.swap(rows);
+}
+
+/// The arrow's words: "PSH(6) seq 1 ack 1".
+inline string label(const Segment& s) {
+    string text = s.text().substr(2);
+    if (s.fin && s.acks && !s.length) text = "FIN+ACK";
+    if (s.space() || (s.rst && !s.acks)) text += " seq " + std::to_string(s.seq);
+    return text + (s.acks ? " ack " + std::to_string(s.ack) : "");
+}
+
+}  // namespace lab

@@ -1,0 +1,149 @@
+# onhost.sh - what happens on a real host before and after a lab's programs run there. Never installed: labs/remote.sh and
+# labs/doctor send it over the connection as the text of `sh -c`. POSIX sh; needs no rights.
+#
+#   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS
+#                       prints facts, "KEY VALUE" a line, the last is "ready"; then reads its stdin, where the lab sends a
+#                       byte every two seconds. At its end, or after 20 s of silence, ends what the run started here
+#   facts ADDRESS INTERFACE PORTS     the facts, and no more
+#   leftovers           what earlier runs have left: "DIRECTORY PROCESSES" a line
+#   clean               ends and removes it
+PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
+export PATH LC_ALL
+umask 077
+me=$(id -u)
+
+fact() { printf '%s\n' "$*" | head -n 1; }
+
+# ---- processes: found again by pid and start time, never by name -------------------------------------------------------
+
+# A record of a process is its line of /proc/PID/stat: the first field is the pid, the 22nd the moment of its start.
+read_record() {
+    { read -r line <"$1"; } 2>/dev/null || return 1
+    pid=${line%% *}
+    set -- ${line##*) }
+    state=$1 start=${20:-}
+}
+lives() {
+    read_record "$1" && recorded=$start || return 1
+    case $pid in '' | *[!0-9]*) return 1 ;; esac
+    read_record "/proc/$pid/stat" && [ "$start" = "$recorded" ] && [ "$state" != Z ]
+}
+# processes_of DIRECTORY: what that run started, and what its programs forked: they have its name in their environment.
+processes_of() {
+    for record in "$1"/*.pid; do ! lives "$record" || echo "$pid"; done
+    grep -lzxF "TCP_LAB_RUN=$1" /proc/[0-9]*/environ 2>/dev/null | sed 's/[^0-9]//g'
+}
+end_run() {
+    for signal in TERM KILL; do
+        pids=$(processes_of "$1")
+        [ -n "$pids" ] || break
+        kill -$signal $pids 2>/dev/null
+        tries=20
+        while [ -n "$(processes_of "$1")" ] && [ $tries -gt 0 ]; do sleep 0.05 && tries=$((tries - 1)); done
+    done
+    rm -rf "$1"
+}
+# Runs of ours whose keeper is dead: a directory that is ours, no link, with a name that mktemp gave.
+abandoned() {
+    for run in /tmp/tcp-lab.??????; do
+        [ -d "$run" ] && [ ! -L "$run" ] && [ -O "$run" ] && ! lives "$run/keeper" && echo "$run"
+    done
+}
+
+# ---- ports: twenty for a run, out of a hundred that belong to the user --------------------------------------------------
+
+# in_use FIRST: does any socket, in any state, have one of the twenty?
+in_use() {
+    port=$1 pattern=
+    while [ $port -lt $(($1 + 20)) ]; do pattern="$pattern|$(printf ':%04X ' $port)" port=$((port + 1)); done
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qE "${pattern#|}"
+}
+# reserve [FIRST]: prints the first port of a block that is this run's until it ends. The link is the reservation.
+reserve() {
+    first=${1:-$((20000 + me % 120 * 100))} blocks=600
+    while [ $blocks -gt 0 ]; do
+        link=/tmp/tcp-lab-ports-$first
+        holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
+        if ! in_use "$first" && ln -s $$ "$link" 2>/dev/null; then
+            echo "$first"
+            return
+        fi
+        blocks=$((blocks - 1)) first=$((first + 20))
+        [ $first -lt 32000 ] || first=20000
+    done
+}
+
+# ---- facts ---------------------------------------------------------------------------------------------------------------
+
+# what_capture INTERFACE: yes, sudo, or no and why.
+what_capture() {
+    command -v tcpdump >/dev/null || { echo "no tcpdump is not installed" && return; }
+    why=$(tcpdump -i "$1" -L 2>&1 >/dev/null) && echo yes && return
+    as_me="sudo -n setpriv --reuid $me --regid $(id -g) --init-groups --inh-caps +net_raw --ambient-caps +net_raw"
+    $as_me tcpdump -i "$1" -L >/dev/null 2>&1 && echo sudo && return
+    echo "no" $why
+}
+show_facts() {
+    address=$1 interface=$2
+    set -- ${SSH_CONNECTION:-}
+    [ "$address" != - ] || address=${3:--}
+    has=$(ip -o addr show 2>/dev/null | awk -v a="$address" '{ split($4, part, "/") } part[1] == a { print $2; exit }')
+    fact address "$address"
+    fact has_address "${has:-no}"
+    [ "$interface" != - ] || interface=${has:-$(ip -o route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)}
+    fact interface "${interface:-any}"
+    fact mtu "$(cat "/sys/class/net/$interface/mtu" 2>/dev/null || ip -o link show dev "$interface" 2>/dev/null | sed -n 's/.* mtu \([0-9]*\) .*/\1/p')"
+    fact mac "$(ip -o link show dev "$interface" 2>/dev/null | sed -n 's/.*link\/ether \([0-9a-f:]*\).*/\1/p')"
+    fact uid "$me"
+    fact gid "$(id -g)"
+    fact user "$(id -un)"
+    fact system "$(uname -srm)"
+    fact machine "$(cat /etc/machine-id 2>/dev/null)"
+    fact boot "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+    fact network "$(readlink /proc/self/ns/net)"
+    fact capture "$(what_capture "${interface:-any}")"
+    fact sudo "$(sudo -n true 2>/dev/null && echo yes || echo no)"
+    fact tools "$(for tool in timeout setpriv ps netstat ss tcpdump ip tar gzip; do command -v $tool >/dev/null && printf '%s ' $tool; done)"
+    fact files "$(ulimit -n)"
+    fact processes "$(ulimit -u 2>/dev/null)"
+    fact disk "$(df -Pk /tmp | awk 'NR == 2 { print $4 }')"
+    for name in tcp_tw_reuse tcp_syncookies tcp_abort_on_overflow tcp_fin_timeout tcp_max_tw_buckets tcp_timestamps; do
+        fact $name "$(cat /proc/sys/net/ipv4/$name 2>/dev/null)"
+    done
+    fact somaxconn "$(cat /proc/sys/net/core/somaxconn 2>/dev/null)"
+    fact local_ports "$(cat /proc/sys/net/ipv4/ip_local_port_range 2>/dev/null)"
+}
+
+keep() {
+    trap '' HUP INT PIPE
+    run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && echo "$line" >"$run/keeper" || exit 1
+    trap 'ended=yes' TERM
+    fact run "$run"
+    programs=ship
+    if cd "$1" 2>/dev/null; then
+        [ "$(cksum $3 2>/dev/null | cksum)" != "$2" ] || programs=here
+        cd /
+    fi
+    fact programs $programs
+    show_facts "$4" "$5"
+    first=$(reserve $6)
+    fact first_port "$first"
+    echo ready
+    ended=
+    # dd returns at the end of the input with nothing, at a heartbeat with a byte; timeout is for a silent network
+    while [ -z "$ended" ] && [ -n "$(timeout 20 dd bs=1 count=1 2>/dev/null)" ]; do :; done
+    end_run "$run"
+    [ -z "$first" ] || rm -f "/tmp/tcp-lab-ports-$first"
+}
+
+case $1 in
+keep) shift && keep "$@" ;;
+facts) show_facts "$2" "$3" ;;
+leftovers) for run in $(abandoned); do echo "$run" $(processes_of "$run" | sort -u); done ;;
+clean)
+    for run in $(abandoned); do end_run "$run"; done
+    for link in /tmp/tcp-lab-ports-* /tmp/tcp-lab-port-*; do
+        holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
+    done
+    ;;
+esac

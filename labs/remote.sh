@@ -1,0 +1,191 @@
+# remote.sh - what the back ends for real hosts share. Such a back end sources this and adds three functions:
+#
+#   connect HOST               makes the connection; its stderr says why it cannot
+#   reach HOST COMMAND...      becomes COMMAND on HOST
+#   disconnect HOST            ends the connection
+#
+# On every host a keeper (labs/onhost.sh) holds the run's directory: the pids of what was started, the programs where the
+# home is not shared. It lives as long as this shell says so every two seconds; then it ends what is left. Nothing that a
+# host prints is executed or used as a file name here: facts are checked against what they may look like.
+
+labs=${labs:-$(cd labs && pwd)}
+hosts_file=${LAB_HOSTS:-$labs/hosts.conf}
+
+# ---- the hosts file: data, never executed -------------------------------------------------------------------------------
+
+hosts() { awk 'NF && !/^[ \t]*#/ && $1 !~ /^(exec|ssh_config|bind|ports)$/ { print $1 }' "$hosts_file"; }
+setting() { awk -v key="$1" '$1 == key { sub(/^[ \t]*[^ \t]+[ \t]*/, ""); sub(/[ \t]+$/, ""); print; exit }' "$hosts_file"; }
+column() { awk -v host="$1" -v n="$2" '$1 == host { print n <= NF ? $n : "-"; exit }' "$hosts_file"; }
+
+check_hosts_file() {
+    [ -r "$hosts_file" ] || { echo "labs/run: cannot read the hosts file $hosts_file" >&2 && return 1; }
+    LC_ALL=C awk -v file="$hosts_file" '
+        function bad(what) { printf "%s:%d: %s\n", file, NR, what; wrong = 1 }
+        !NF || /^[ \t]*#/ { next }
+        $1 == "exec" { if (!/{command}|{quoted}/) bad("exec needs {command} (as words) or {quoted} (as one word)"); next }
+        $1 == "ssh_config" { if (NF != 2) bad("ssh_config takes one file"); next }
+        $1 == "bind" { if ($0 !~ /^[ \t]*bind[ \t]+(data|all)[ \t]*$/) bad("bind is data or all"); next }
+        $1 == "ports" { if (NF != 2 || $2 !~ /^[0-9]+$/ || $2 < 1024 || $2 > 65500) bad("ports takes the first port, 1024..65500"); next }
+        $1 !~ /^[a-z][a-z0-9]*$/ { bad("a host is called [a-z][a-z0-9]*, as vit001"); next }
+        seen[$1]++ { bad($1 " is there twice") }
+        NF < 2 || NF > 4 { bad("a host has a name, how to reach it, its data address, its interface") }
+        NF > 1 && $2 !~ /^[A-Za-z0-9_[][]A-Za-z0-9_.@:\/%+[-]*$/ { bad("how to reach " $1 ": not a host or user@host") }
+        NF > 2 && $3 !~ /^(-|[0-9A-Fa-f.:]+)$/ { bad("the data address of " $1 " must be a number like 10.0.0.1, or -") }
+        NF > 3 && $4 !~ /^(-|[A-Za-z0-9_][A-Za-z0-9_.@-]*)$/ { bad("the interface of " $1 " cannot be called so") }
+        END {
+            for (i = 1; i <= 3; i++) if (!(("vit00" i) in seen)) { printf "%s: no line for vit00%d\n", file, i; wrong = 1 }
+            exit wrong
+        }' "$hosts_file" >&2
+}
+
+# fact HOST KEY: what the keeper on HOST said, if it looks like a fact.
+fact() { LC_ALL=C sed -n "s/^$2 \([A-Za-z0-9 ._:,;()@\/\[+-]*\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1; }
+# What came from a host and is to be seen on a terminal: no control characters.
+plain_text() { LC_ALL=C tr -c '\n\t -~' '?'; }
+
+# quoted WORD: as one word of a remote shell's command line, in $quoted; no process is made for it.
+quoted() {
+    rest=$1 quoted=
+    while case $rest in *\'*) true ;; *) false ;; esac do
+        quoted="$quoted${rest%%\'*}'\\''" rest=${rest#*\'}
+    done
+    quoted="'$quoted$rest'"
+}
+
+# ---- around the lab -----------------------------------------------------------------------------------------------------
+
+hosts_enter() {
+    check_hosts_file || exit 2
+    LAB_PRIVATE=$(mktemp -d /tmp/tcp-lab-run.XXXXXX) || exit 1
+    export LAB_PRIVATE
+    lab='' keepers=''
+    trap '[ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' INT TERM HUP
+    exec 5<&0
+    list=$(hosts)
+    programs=$(cd bin && for program in *; do [ ! -f "$program" ] || ! grep -qw -e "$program" "../$2" || echo "$program"; done)
+    sum=$(cd bin && cksum $programs | cksum)
+    for host in $list; do keep "$host" & keepers="$keepers $!"; done
+    status=1
+    if all_ready; then
+        "$@" <&5 5<&- &
+        lab=$!
+        while wait $lab; status=$?; kill -0 $lab 2>/dev/null; do :; done
+    fi
+    for host in $list; do kill "$(cat "$LAB_PRIVATE/$host.beat")" 2>/dev/null; done
+    wait $keepers
+    for host in $list; do disconnect "$host" >/dev/null 2>&1; done
+    rm -rf "$LAB_PRIVATE"
+    exit $status
+}
+
+# keep HOST: connect, start the keeper there, and tell it every two seconds that we are still here.
+keep() {
+    exec <&- 5<&-
+    trap '' HUP
+    tries=3
+    until connect "$1" 2>"$LAB_PRIVATE/$1.err"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] && grep -q 'kex_exchange_identification\|Connection reset' "$LAB_PRIVATE/$1.err" || {
+            : >"$LAB_PRIVATE/$1.failed"
+            return 1
+        } # sshd turns some away when many come at once (MaxStartups)
+        sleep 1
+    done
+    bind_ports=
+    [ "$1" != vit001 ] || bind_ports=$(setting ports)
+    sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
+        while [ -d "/proc/$2" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
+        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports") \
+            >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
+    : >"$LAB_PRIVATE/$1.failed"
+}
+
+# all_ready: every keeper has said so within 30 s, the programs are there, and run; the clocks are compared.
+all_ready() {
+    for host in $list; do
+        tries=600
+        until grep -qx ready "$LAB_PRIVATE/$host.facts" 2>/dev/null; do
+            tries=$((tries - 1))
+            [ $tries -gt 0 ] && [ ! -e "$LAB_PRIVATE/$host.failed" ] || { cannot_reach "$host" && return 1; }
+            sleep 0.05
+        done
+        case $(fact "$host" run) in
+        /tmp/tcp-lab.??????) ;;
+        *) echo "labs/run: $host does not say where its run's directory is" >&2 && return 1 ;;
+        esac
+    done
+    for host in $list; do
+        if [ "$(fact "$host" programs)" != here ]; then
+            tar -C bin -czf - $programs | (reach "$host" tar -C "$(fact "$host" run)/bin" -xzf -) || return 1
+        fi
+        clock "$host" >"$LAB_PRIVATE/$host.clock"
+    done
+}
+cannot_reach() {
+    echo "labs/run: $1 cannot be reached ($(column "$1" 2)):" >&2
+    plain_text <"$LAB_PRIVATE/$1.err" | sed 's/^/    /' | tail -n 5 >&2
+    case $(cat "$LAB_PRIVATE/$1.err") in
+    *"Permission denied"*) cure="no key of yours opens it without a question: ssh-copy-id, or ssh-add when the key has a passphrase" ;;
+    *"Host key verification failed"*) cure="its key is unknown or has changed: ssh there by hand once, and compare the fingerprint with the teacher's" ;;
+    *"Could not resolve"*) cure="the name is not known here: is the VPN up?" ;;
+    *"timed out"* | *"No route"* | *unreachable*) cure="nothing answers: is the VPN up, is the host on?" ;;
+    *"refused"*) cure="the host answers, but no sshd on that port" ;;
+    *) cure="" ;;
+    esac
+    echo "labs/run: ${cure:-}${cure:+. }./labs/doctor --hosts $hosts_file looks at every host and pair." >&2
+}
+
+# clock HOST: its clock minus ours, and how wrong that can be, in seconds: the fastest of five questions.
+clock() {
+    mkfifo "$LAB_PRIVATE/$1.ask" "$LAB_PRIVATE/$1.tell"
+    (reach "$1" sh -c 'while read -r ask; do date +%s%N; done') <"$LAB_PRIVATE/$1.ask" >"$LAB_PRIVATE/$1.tell" 2>/dev/null &
+    exec 6>"$LAB_PRIVATE/$1.ask" 7<"$LAB_PRIVATE/$1.tell"
+    best='' offset=''
+    for round in 1 2 3 4 5; do
+        before=$(date +%s%N)
+        echo "$round" >&6
+        read -r there <&7 || break
+        after=$(date +%s%N)
+        case $there in '' | *[!0-9]*) break ;; esac
+        if [ -z "$best" ] || [ $((after - before)) -lt "$best" ]; then
+            best=$((after - before)) offset=$((there - (after + before) / 2))
+        fi
+    done
+    exec 6>&- 7<&-
+    [ -z "$best" ] || awk -v o="$offset" -v b="$best" 'BEGIN { printf "%.6f %.6f\n", o / 1e9, b / 2e9 }'
+}
+
+# ---- inside the lab -----------------------------------------------------------------------------------------------------
+
+hosts_up() {
+    remote=yes interface='' capture_filter='' can_capture=no can_root=no one_stack='' no_capture=''
+    first_port=$(fact vit001 first_port)
+    [ -n "$first_port" ] || { echo "no twenty free ports in a row on vit001" && return 1; }
+    last_port=$((first_port + 19)) capture_filter="tcp portrange $first_port-$((first_port + 19))"
+    for host in $(hosts); do
+        run=$(fact "$host" run) raise=''
+        case $(fact "$host" capture) in
+        yes) ;;
+        sudo) raise="sudo -n setpriv --reuid $(fact "$host" uid) --regid $(fact "$host" gid) --init-groups --inh-caps +net_raw --ambient-caps +net_raw env TCP_LAB_RUN=$run" ;;
+        *)
+            no_capture="$no_capture $host"
+            say "!! NO PACKETS from $host, states only: $(sed -n 's/^capture no//p' "$LAB_PRIVATE/$host.facts" | plain_text | cut -c 1-120)"
+            ;;
+        esac
+        [ "$host" != vit001 ] || [ "$no_capture" ] || can_capture=yes
+        bin=$run/bin
+        [ "$(fact "$host" programs)" != here ] || bin=$PWD/bin
+        address=$(fact "$host" address)
+        eval "$host=\$address run_$host=\$run bin_$host=\$bin raise_$host=\$raise interface_$host=\$(fact $host interface)"
+        [ ! -s "$LAB_PRIVATE/$host.clock" ] || echo "$host $(cat "$LAB_PRIVATE/$host.clock")" >>"$LAB_LOG/clocks.txt"
+    done
+    bind_address=$(setting bind)
+}
+
+# host_exec HOST COMMAND...: become COMMAND on HOST. The shell there turns a death by signal into a status, as every shell does.
+host_exec() {
+    to=$1
+    shift
+    eval "set -- \"\$to\" env \"TCP_LAB_RUN=\$run_$to\" \"TZ=\$TZ\" sh -c 'PATH=\$0:\$PATH:/usr/sbin:/sbin; \"\$@\"; exit \$?' \"\$bin_$to\" \"\$@\""
+    reach "$@"
+}

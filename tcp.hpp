@@ -369,6 +369,8 @@ struct Option {
 
 /// getopt_long(3) over the table; -h and -V are added. Returns the operands, at most `most`.
 inline std::vector<const char*> parse_options(int argc, char** argv, const char* usage, std::vector<Option> table, int least, int most) {
+    // Started without stdin, stdout or stderr? The next socket would get that number, and a client our log.
+    for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;) if ((fd = open("/", O_PATH)) > STDERR_FILENO) close(fd);
     table.push_back({'h', "help", nullptr, "this text", [&](auto) {
         printf("Usage: %s %s\n", program_invocation_short_name, usage);
         for (auto& o : table) {
@@ -416,7 +418,13 @@ struct Server_options {
         auto operands = parse_options(argc, argv, "[options] [port]", table, 0, 1);
         if (!operands.empty()) port = number("port", operands[0], "0", "65535");
     }
-    Descriptor listen() const { return listening_socket(resolve(address, port).front(), backlog, reuseaddr, socket_options); }
+    /// The listening socket; `port` is what it got. From here on SIGPIPE is harmless: whoever reads our log may end before us.
+    Descriptor listen() {
+        signal(SIGPIPE, SIG_IGN);
+        Descriptor listener = listening_socket(resolve(address, port).front(), backlog, reuseaddr, socket_options);
+        port = local_address(listener).port();
+        return listener;
+    }
 };
 
 }  // namespace tcp

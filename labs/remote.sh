@@ -41,7 +41,7 @@ check_hosts_file() {
 # fact HOST KEY: what the keeper on HOST said, if it looks like a fact.
 fact() { LC_ALL=C sed -n "s/^$2 \([A-Za-z0-9 ._:,;()@\/\[+-]*\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1; }
 # What came from a host and is to be seen on a terminal: no control characters.
-plain_text() { LC_ALL=C tr -c '\n\t -~' '?'; }
+plain_text() { tr -d '\r' | LC_ALL=C tr -c '\n\t -~' '?'; }
 
 # quoted WORD: as one word of a remote shell's command line, in $quoted; no process is made for it.
 quoted() {
@@ -63,6 +63,7 @@ hosts_enter() {
     exec 5<&0
     list=$(hosts)
     programs=$(cd bin && for program in *; do [ ! -f "$program" ] || ! grep -qw -e "$program" "../$2" || echo "$program"; done)
+    [ -n "$programs" ] || { echo "labs/run: the programs are not built: make" >&2 && exit 1; }
     sum=$(cd bin && cksum $programs | cksum)
     for host in $list; do keep "$host" & keepers="$keepers $!"; done
     status=1
@@ -71,7 +72,7 @@ hosts_enter() {
         lab=$!
         while wait $lab; status=$?; kill -0 $lab 2>/dev/null; do :; done
     fi
-    for host in $list; do kill "$(cat "$LAB_PRIVATE/$host.beat")" 2>/dev/null; done
+    for host in $list; do kill "$(cat "$LAB_PRIVATE/$host.beat" 2>/dev/null)" 2>/dev/null; done
     wait $keepers
     for host in $list; do disconnect "$host" >/dev/null 2>&1; done
     rm -rf "$LAB_PRIVATE"
@@ -81,7 +82,7 @@ hosts_enter() {
 # keep HOST: connect, start the keeper there, and tell it every two seconds that we are still here.
 keep() {
     exec <&- 5<&-
-    trap '' HUP
+    trap : INT TERM HUP # to the end of the keeper, whoever interrupts us
     tries=3
     until connect "$1" 2>"$LAB_PRIVATE/$1.err"; do
         tries=$((tries - 1))

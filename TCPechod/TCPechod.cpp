@@ -32,7 +32,7 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
     return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
 }
 
-[[noreturn]] static void child(tcp::Connection connection, bool verbose) {
+static void serve(tcp::Connection connection, bool verbose) {
     auto start = std::chrono::steady_clock::now();
     try {
         size_t total = echo(connection, verbose);
@@ -43,7 +43,6 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
     }
     totals->microseconds += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
     ++totals->completed;
-    _exit(0);  // not exit(): what the parent registered to run at its end is not ours to run
 }
 
 // Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are.
@@ -58,13 +57,22 @@ static void report_totals(int) {
              totals->microseconds / n / 1e6, totals->bytes / n, totals->bytes.load());
 }
 
+static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
+    auto end = std::chrono::steady_clock::now() + grace;
+    for (auto left = grace; !children.empty() && left.count() > 0; left = end - std::chrono::steady_clock::now()) signals.wait(-1, left);
+    for (pid_t pid : children) kill(pid, SIGTERM);
+    while (waitpid(-1, nullptr, 0) > 0) {}
+}
+
 int main(int argc, char** argv) try {
     tcp::Server_options server{8990};
     size_t max_children = 4096;
-    tcp::Duration stats{};
+    tcp::Duration stats{}, grace{};
     server.parse(argc, argv,
                  {{'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)",
                    [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }},
+                  {'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
+                   [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }},
                   {'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
                    [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }}});
 
@@ -93,7 +101,8 @@ int main(int argc, char** argv) try {
             signal(SIGINT, SIG_DFL);
             signals.let_in();
             listener.close();  // else the port stays in use for as long as this child lives
-            child(std::move(*connection), server.verbose);
+            serve(std::move(*connection), server.verbose);
+            _exit(0);  // not exit(): what the parent registered to run at its end is not ours to run
         }
         if (pid < 0) break;
         fork_failed = false;
@@ -101,8 +110,8 @@ int main(int argc, char** argv) try {
         tcp::log("accepted", "peer=%s child=%d", connection->peer.text().c_str(), pid);
         // The parent's copy closes here, at the end of the pass. No FIN leaves: the child still holds the socket.
     }
-    for (pid_t pid : children) kill(pid, SIGTERM);
-    while (waitpid(-1, nullptr, 0) > 0) {}
+    listener.close();  // whoever is still in the accept queue is reset
+    stop_children(signals, grace);
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) {

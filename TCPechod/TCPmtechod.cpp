@@ -12,11 +12,11 @@
 #include <atomic>
 #include <memory>
 
-// What the threads add up. They share all memory: atomic is enough, TCPechod needs a mapping for this.
+// What the threads add up. They share all memory anyway.
 struct Totals {
     std::atomic<uint64_t> completed, bytes, microseconds;
 };
-static Totals totals;
+static Totals shared, *totals = &shared;
 static std::atomic<size_t> current;
 static std::atomic<bool> stopping;  // set by a handler in one thread, read by all
 static tcp::Server_options server{8990};
@@ -33,7 +33,7 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
         if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
-        totals.bytes += n;
+        totals->bytes += n;
         if (n == size && !large) large.reset(buffer = new char[size = 256 * 1024]);
     }
     return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
@@ -43,13 +43,13 @@ static void serve(tcp::Connection connection, bool verbose) {
     auto start = std::chrono::steady_clock::now();
     try {
         size_t total = echo(connection, verbose);
-        connection.socket.close();  // the only copy of this descriptor: our FIN leaves here
+        connection.socket.close();  // the last copy of this descriptor: our FIN leaves here
         tcp::log("closed", "peer=%s bytes=%zu", connection.peer.text().c_str(), total);
     } catch (const std::system_error& error) {
         tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
     }
-    totals.microseconds += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
-    ++totals.completed;
+    totals->microseconds += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+    ++totals->completed;
     // A parent gets SIGCHLD; main is told in the same way, when it waits for room or for the last of us.
     if (current-- == max_threads || stopping) pthread_kill(main_thread, SIGCHLD);
 }
@@ -77,9 +77,9 @@ static void* pool_thread(void* listener) {
 }
 
 static void report_totals(int) {
-    double n = std::max<double>(1, totals.completed);
-    tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current.load(), totals.completed.load(),
-             totals.microseconds / n / 1e6, totals.bytes / n, totals.bytes.load());
+    double n = std::max<double>(1, totals->completed);
+    tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current.load(), totals->completed.load(),
+             totals->microseconds / n / 1e6, totals->bytes / n, totals->bytes.load());
 }
 
 // Detached: nobody waits for its result. The stack is small, and glibc keeps it for the next thread (8 MB it would unmap).
@@ -111,7 +111,7 @@ int main(int argc, char** argv) try {
     for (size_t i = 0; i < pool; ++i)
         if (int error = start_thread(pool_thread, &listener)) tcp::fail("pthread_create", error);
     auto next_stats = std::chrono::steady_clock::now() + stats;
-    for (bool create_failed = false;;) {
+    for (bool thread_failed = false;;) {
         bool room = !pool && current < max_threads;
         bool incoming = signals.wait(room ? listener.fd() : -1, stats);  // signals are handled here and nowhere else
         if (stopping) break;
@@ -123,10 +123,10 @@ int main(int argc, char** argv) try {
         tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
         auto* task = new tcp::Connection(std::move(*connection));
         while (int error = stopping ? 0 : start_thread(thread, task)) {  // no thread to be had: the client waits, the others are served
-            if (!std::exchange(create_failed, true)) tcp::log("waiting", "pthread_create: %s", strerror(error));
+            if (!std::exchange(thread_failed, true)) tcp::log("waiting", "pthread_create: %s", strerror(error));
             signals.wait(-1, std::chrono::milliseconds(100));
         }
-        create_failed = false;
+        thread_failed = false;
     }
     shutdown(listener.fd(), SHUT_RD);
     auto end = std::chrono::steady_clock::now() + grace;

@@ -39,7 +39,7 @@ static void serve(tcp::Connection connection, bool verbose) {
     auto start = std::chrono::steady_clock::now();
     try {
         size_t total = echo(connection, verbose);
-        connection.socket.close();  // the only copy of this descriptor: our FIN leaves here
+        connection.socket.close();  // the last copy of this descriptor: our FIN leaves here
         tcp::log("closed", "peer=%s bytes=%zu", connection.peer.text().c_str(), total);
     } catch (const std::system_error& error) {
         tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());

@@ -8,6 +8,7 @@
 #include "../tcp.hpp"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <memory>
@@ -92,6 +93,14 @@ static int start_thread(void* (*function)(void*), void* argument) {
     return pthread_create(&id, &attributes, function, argument);
 }
 
+// Every client is a descriptor: as many as we may have.
+static void raise_descriptor_limit() {
+    rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char** argv) try {
     size_t pool = 0;
     tcp::Duration stats{}, grace{};
@@ -104,6 +113,7 @@ int main(int argc, char** argv) try {
                   {'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
                    [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }}});
 
+    raise_descriptor_limit();
     main_thread = pthread_self();
     auto stop = [](int) { stopping = true; };
     tcp::Signals signals{{SIGCHLD, [](int) {}}, {SIGUSR1, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};

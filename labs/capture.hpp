@@ -3,6 +3,7 @@
 // relative numbers and what is new in them. `wire` checks with it, `ladder` draws with it: one reading for both.
 #pragma once
 #include <sys/wait.h>
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace lab {
@@ -41,9 +43,9 @@ struct Segment {
     int64_t seq = 0, ack = 0;      // relative: a SYN has 0, the first byte of data 1
     int64_t fresh = 0;             // sequence numbers (bytes, SYN, FIN) never seen before
     bool fills_gap = false;        // fresh, and something later came first: reordered on the way
+    bool again = false;            // all of it has been sent before
     int64_t space() const { return length + syn + fin; }
     int64_t end() const { return seq + space(); }
-    bool retransmission() const { return space() > 0 && fresh == 0; }
     /// "C:PSH(6)": the sender and, in the textbook's notation, what is sent.
     string text() const {
         string what = syn ? "SYN" : "";
@@ -79,6 +81,7 @@ public:
 
 /// What is known about one sender while its segments are read.
 struct Sender {
+    bool syn_acked = false;      // it has sent a SYN+ACK
     bool known = false;          // the sequence number that counts as 0 is known
     uint32_t base = 0;           // that number
     int64_t printed_base = 0;    // what tcpdump without -S subtracts less than we do: 1 after a start without SYN
@@ -90,19 +93,24 @@ struct Sender {
     }
 };
 
+/// How tcpdump printed sequence numbers: as they are (-S), or counted from the SYN's.
+enum class Printed { absolute, relative, unknown };
+
 struct Connection {
     Endpoint end[2];             // end[client], end[server]
     bool whole = false;          // begins with a SYN
+    bool acked = false;          // has a segment with an ACK
     std::vector<Segment> segments;
     Sender sender[2];
 
-    /// The relative number of a sequence number of `side`: near what it is at, read as absolute or as relative, whichever fits.
-    int64_t relative(int side, uint32_t number, bool absolute) const {
+    /// The relative number of a printed number of `side`; if nobody knows how it was printed, what is nearer to where it is at.
+    int64_t relative(int side, uint32_t number, Printed printed) const {
         const Sender& s = sender[side];
         int64_t at = s.coverage.top();
         int64_t as_absolute = at + int32_t(number - s.base - uint32_t(at));
         int64_t as_relative = at + int32_t(number + uint32_t(s.printed_base) - uint32_t(at));
-        return absolute || std::llabs(as_absolute - at) <= std::llabs(as_relative - at) ? as_absolute : as_relative;
+        if (printed == Printed::relative && whole) return as_relative;
+        return printed == Printed::absolute || std::llabs(as_absolute - at) <= std::llabs(as_relative - at) ? as_absolute : as_relative;
     }
     /// A SYN of somebody who has already sent another one: the port pair begins again. The answer to a SYN is not that,
     /// nor is the peer's own first SYN (simultaneous open).
@@ -112,20 +120,26 @@ struct Connection {
         if (sender[side].known && whole) return s.raw_seq != sender[side].base;
         return !whole || side == client || sender[client].acked > 0;
     }
-    void add(Segment s, bool absolute) {
+    void add(Segment s, Printed printed) {
         s.side = s.from == end[client] ? client : server;
         Sender &me = sender[s.side], &peer = sender[other(s.side)];
+        // tcpdump makes only segments with an ACK relative, and not the first of them.
+        if (s.syn || !s.acks) printed = Printed::absolute;
+        else if (!std::exchange(acked, true) && printed == Printed::relative) printed = Printed::unknown;
         if (s.syn) {
             if (!me.known || me.base != s.raw_seq) me.begin(s.raw_seq, 0);
+            acked |= s.acks;
         } else if (!me.known && s.has_seq) {
             me.begin(s.raw_seq - 1, 1), me.printed_base = whole ? 0 : 1;
         }
         if (s.acks && !peer.known) peer.begin(s.raw_ack - 1, 1);
-        s.seq = s.syn ? 0 : s.has_seq ? relative(s.side, s.raw_seq, absolute) : me.coverage.top();
-        if (s.acks) s.ack = relative(other(s.side), s.raw_ack, absolute || s.syn);
+        s.seq = s.syn ? 0 : s.has_seq ? relative(s.side, s.raw_seq, printed) : me.coverage.top();
+        if (s.acks) s.ack = relative(other(s.side), s.raw_ack, printed);
         bool late = s.seq < me.coverage.top();
         if (!s.rst) s.fresh = me.coverage.add(s.seq, s.end());
         s.fills_gap = late && s.fresh > 0;
+        bool answers_syn = s.syn && s.acks && !std::exchange(me.syn_acked, true);  // new, although the SYN was there before
+        s.again = s.space() > 0 && s.fresh == 0 && !s.rst && !answers_syn;
         if (s.acks) me.acked = std::max(me.acked, s.ack);
         segments.push_back(std::move(s));
     }

@@ -51,12 +51,13 @@ class Svg {
     void arrow(const Row& row, const Segment& s, int y, int arrival) {
         int from = lifeline(s.side) + (s.side == client ? 6 : -6), to = lifeline(other(s.side)) + (s.side == client ? -6 : 6);
         bool crosses = arrival > y + row_height / 2;
-        if (!row.received) to = from + (to - from) * 6 / 10, arrival = y + (arrival - y) * 6 / 10;
-        add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"arrow%s\"%s/>\n", from, y, to, arrival, s.retransmission() ? " again" : "", row.received ? " marker-end=\"url(#head)\"" : "");
+        if (!row.received) to = from + (to - from) * 3 / 4, arrival = y + (arrival - y) * 3 / 4;
+        add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"arrow%s\"%s/>\n", from, y, to, arrival, s.again ? " again" : "", row.received ? " marker-end=\"url(#head)\"" : "");
         if (!row.received) add("<path d=\"M%d %dl14 14m0 -14l-14 14\" class=\"lost\"/>\n", to - 7, arrival - 7);
-        string words = label(s) + (s.retransmission() ? ", again" : s.fills_gap ? ", late" : "") + (row.received ? "" : ", lost");
-        int x = crosses ? (s.side == client ? left + 16 : right - 16) : (left + right) / 2;
-        text(x, y - (crosses ? 6 : 3), s.syn || s.fin || s.rst ? "m b" : "m", !crosses ? "middle" : s.side == client ? "start" : "end", words);
+        string words = label(s) + (s.again ? ", again" : s.fills_gap ? ", late" : "");
+        bool at_start = crosses || !row.received;
+        int x = at_start ? (s.side == client ? left + 16 : right - 16) : (left + right) / 2;
+        text(x, y - (at_start ? 6 : 3), s.syn || s.fin || s.rst ? "m b" : "m", !at_start ? "middle" : s.side == client ? "start" : "end", words);
     }
     void header(const Connection& c) {
         for (int side : {client, server}) {
@@ -71,7 +72,7 @@ class Svg {
     std::vector<int> places(const Picture& p) {
         std::vector<int> at;
         for (size_t i = 0; i < p.rows.size(); ++i) {
-            int64_t pause = i ? p.rows[i].time - p.rows[i - 1].time : 0;
+            int64_t pause = i ? p.rows[i].time - std::max(p.rows[i - 1].time, p.rows[i - 1].until) : 0;
             if (pause >= 500000) {
                 char words[40];
                 snprintf(words, sizeof words, "%.1f s pass", double(pause) / 1e6);
@@ -135,13 +136,17 @@ public:
     string file() {
         int y = y_ + 20;
         struct { int x; Cell cell; const char* words; } legend[] = {
-            {20, {Claim::observed, State::established, ""}, "observed in the kernel"}, {400, {Claim::inferred, State::established, ""}, "follows from the segments"}, {810, {Claim::contradicting, State::established, ""}, "contradicts them"}};
+            {20, {Claim::observed, State::established, ""}, "observed in the kernel"},
+            {350, {Claim::inferred, State::established, ""}, "follows from the segments"},
+            {705, {Claim::contradicting, State::established, ""}, "contradicts them"}};
         for (auto& l : legend) {
             bool seen = l.cell.claim == Claim::observed, wrong = l.cell.claim == Claim::contradicting;
             add("<rect x=\"%d\" y=\"%d\" width=\"110\" height=\"26\" rx=\"%d\" class=\"pill est %s\"/>\n", l.x, y - 13, seen ? 4 : 13, wrong ? "no" : seen ? "obs" : "inf");
             text(l.x + 55, y + 5, seen || wrong ? "m b" : "m", "middle", wrong ? "!! STATE" : seen ? "STATE" : "(STATE)");
             text(l.x + 122, y + 5, "s f", "start", l.words);
         }
+        add("<line x1=\"985\" y1=\"%d\" x2=\"1025\" y2=\"%d\" class=\"arrow again\" marker-end=\"url(#head)\"/>\n<path d=\"M1140 %dl14 14m0 -14l-14 14\" class=\"lost\"/>\n", y, y, y - 7);
+        text(1034, y + 5, "s f", "start", "sent again"), text(1162, y + 5, "s f", "start", "lost");
         string size = std::to_string(width) + "\" height=\"" + std::to_string(y + 30);
         string view = std::to_string(width) + " " + std::to_string(y + 30);
         return "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"ladder\" role=\"img\" width=\"" + size + "\" viewBox=\"0 0 " + view + "\">\n<title>TCP ladder</title>\n" + style() +

@@ -32,11 +32,11 @@ class Text {
     }
     // "-- SYN seq 0 ----->": an arrow as long as the column, dotted when sent again, with an X when it is lost.
     string arrow(const Row& row, const Segment& s) const {
-        string words = label(s), again = s.retransmission() ? " again" : s.fills_gap ? " late" : "";
+        string words = label(s), again = s.again ? " again" : s.fills_gap ? " late" : "";
         int room = arrow_width_ - 6 - (row.received ? 0 : 6) - int(again.size());
         if (int(words.size()) > room) words = words.substr(0, words.find(" ack "));
         words = words.substr(0, room) + again;
-        const char* piece = s.retransmission() ? dotted_ : line_;
+        const char* piece = s.again ? dotted_ : line_;
         int rest = arrow_width_ - 5 - int(words.size());
         bool right_going = s.side == client;
         string head = row.received ? (right_going ? ">" : "<") : "X";
@@ -68,7 +68,7 @@ public:
         int64_t before = picture.rows.empty() ? 0 : picture.rows[0].time;
         for (auto& row : picture.rows) {
             if (row.time - before >= 500000) printf("%*s %*s\n", time_width, "", side_width + 1 + arrow_width_ / 2 + 4, (": " + std::to_string((row.time - before) / 1000) + " ms :").c_str());
-            before = row.time;
+            before = std::max(row.time, row.until);
             char time[32];
             snprintf(time, sizeof time, "%.6f", double(row.time - zero) / 1e6);
             string text = right(time, time_width) + " " + left(state(row.cell[client]), state_width) + " " + right(row.cell[client].call, call_width) + bar_ +

@@ -38,12 +38,11 @@ inline Token parse_token(string text) {
     if (auto kind = kinds.find(text); kind != kinds.end()) return token.kind = kind->second, token;
     token.kind = Kind::data;
     if (text.compare(0, 3, "PSH") == 0) text.erase(0, 3);
-    char open = 0, close = 0, plus = 0;
-    unsigned long long bytes = 0;
     if (text == "(*)") return token.least = 1, token.most = INT64_MAX, token;
-    bool exact = sscanf(text.c_str(), "%c%12llu%c", &open, &bytes, &close) == 3 && close == ')' && text.back() == ')';
-    bool more = sscanf(text.c_str(), "%c%12llu%c%c", &open, &bytes, &plus, &close) == 4 && plus == '+' && close == ')';
-    if (open != '(' || bytes == 0 || (!exact && !more)) throw bad();
+    unsigned long long bytes = 0;
+    if (sscanf(text.c_str(), "(%12llu", &bytes) != 1 || bytes == 0) throw bad();
+    bool more = text == "(" + std::to_string(bytes) + "+)";
+    if (!more && text != "(" + std::to_string(bytes) + ")") throw bad();
     token.least = int64_t(bytes), token.most = more ? INT64_MAX : int64_t(bytes);
     return token;
 }

@@ -71,10 +71,10 @@ class Receipts {
     std::vector<size_t> at_;
 
     // Everything `from` sends, as its peer's answers show it.
-    void follow(int from, bool whole) {
+    void follow(int from, bool from_syn) {
         std::map<std::pair<int64_t, bool>, size_t> waiting;  // end in sequence space, and is it a SYN+ACK -> last transmission
         size_t answer = 0, after_syn = lost, earliest = 0;   // the peer's last segment, its last but SYNs; no receipt before
-        bool answered_syn = !whole;
+        bool answered_syn = !from_syn;
         for (size_t i = 0; i < segments_.size(); ++i) {
             const Segment& s = segments_[i];
             if (s.side == from) {
@@ -94,7 +94,7 @@ class Receipts {
             if (!s.syn) after_syn = i;
         }
         for (auto& [end, i] : waiting)                       // the capture ends before the answer: taken as received
-            if ((after_syn == lost || after_syn < i) && !segments_[i].retransmission()) at_[i] = std::max(i, answer);
+            if ((after_syn == lost || after_syn < i) && !segments_[i].again) at_[i] = std::max(i, answer);
     }
     // An ACK that its receiver has not seen: it sends the same again. A reset that came after everything else it sent.
     void correct() {
@@ -105,7 +105,7 @@ class Receipts {
             const Segment& s = segments_[i];
             size_t next = next_sent[other(s.side)];
             if (s.rst) at_[i] = std::max(i, last_alive[other(s.side)]);
-            else if (s.space() == 0 && next != lost && segments_[next].retransmission() && segments_[next].seq < s.ack) at_[i] = lost;
+            else if (s.space() == 0 && next != lost && segments_[next].again && segments_[next].seq < s.ack) at_[i] = lost;
             if (s.space()) next_sent[s.side] = i;
         }
     }
@@ -113,7 +113,8 @@ class Receipts {
 public:
     static constexpr size_t lost = SIZE_MAX;
     explicit Receipts(const Connection& c) : segments_(c.segments), at_(c.segments.size(), lost) {
-        follow(client, c.whole), follow(server, c.whole), correct();
+        bool from_syn = c.whole && !c.segments[0].acks;
+        follow(client, from_syn), follow(server, from_syn), correct();
     }
     size_t operator[](size_t i) const { return at_[i]; }
 };
@@ -128,7 +129,7 @@ inline std::vector<Transition> transitions(const Connection& c, State (&initial)
     for (auto& s : c.segments) simultaneous |= s.side == server && s.syn && !s.acks;
     if (!c.whole) ends[client].state = ends[server].state = State::established;
     else if (answered && !simultaneous) ends[server].state = State::listen;
-    if (c.whole && c.segments[0].side == server) ends[client].state = State::syn_sent;  // the capture begins with the SYN+ACK
+    if (c.whole && c.segments[0].side == server) ends[client].state = State::syn_sent, ends[client].sent = 1;  // the capture begins with the SYN+ACK
     for (int side : {client, server}) initial[side] = ends[side].state;
 
     std::vector<std::vector<size_t>> received(c.segments.size());

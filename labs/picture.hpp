@@ -15,7 +15,7 @@ struct Cell {
 };
 
 struct Row {
-    int64_t time = 0;
+    int64_t time = 0, until = 0;       // `until`: of the last segment, where several are folded into the row
     Cell cell[2];
     size_t segment = no_segment;       // whose arrow starts here
     size_t arrives = no_segment;       // whose arrow ends here, when that is another row
@@ -178,10 +178,10 @@ inline void fold(Picture& picture) {
         rows.insert(rows.end(), picture.rows.begin() + i, picture.rows.begin() + std::min(first, end));
         if (last > first) {
             Row& r = rows.emplace_back();
-            r.time = picture.rows[first].time;
+            r.time = picture.rows[first].time, r.until = picture.rows[last - 1].time;
             int64_t bytes[2] = {}, again = 0;
             for (size_t k = first; k < last; ++k)
-                if (size_t s = picture.rows[k].segment; s != Row::no_segment) ++r.folded, bytes[segments[s].side] += segments[s].length, again += segments[s].retransmission();
+                if (size_t s = picture.rows[k].segment; s != Row::no_segment) ++r.folded, bytes[segments[s].side] += segments[s].length, again += segments[s].again;
             r.note = std::to_string(r.folded) + " segments";
             for (int side : {client, server})
                 if (bytes[side]) r.note += string(side == client ? ", C:(" : ", S:(") + std::to_string(bytes[side]) + ")";

@@ -100,7 +100,7 @@ class Grouping {
 
 public:
     Capture capture;
-    void add(const Segment& s, bool absolute) {
+    void add(const Segment& s, Printed printed) {
         auto key = s.from < s.to ? std::make_pair(s.from, s.to) : std::make_pair(s.to, s.from);
         auto at = current_.find(key);
         if (at == current_.end() || capture.connections[at->second].begins_again(s)) {
@@ -112,13 +112,30 @@ public:
             current_[key] = capture.connections.size();
             capture.connections.push_back(std::move(fresh));
         }
-        capture.connections[current_[key]].add(s, absolute);
+        capture.connections[current_[key]].add(s, printed);
         ++capture.segments;
     }
 };
 
-/// Reads all of `lines`. `absolute`: printed by tcpdump -S.
-inline Capture read_lines(FILE* lines, bool absolute) {
+/// How the numbers of a text are to be read: those that come soon after a SYN's show it.
+inline Printed printed_how(const std::vector<Segment>& segments) {
+    std::map<std::pair<Endpoint, Endpoint>, uint32_t> syn;
+    int64_t relative = 0, absolute = 0;
+    auto look = [&](const Endpoint& from, const Endpoint& to, uint32_t number) {
+        auto isn = syn.find({from, to});
+        if (isn == syn.end()) return;
+        relative += number < 65536, absolute += number - isn->second < 65536;
+    };
+    for (auto& s : segments) {
+        if (s.syn) { syn[{s.from, s.to}] = s.raw_seq; continue; }
+        if (s.has_seq) look(s.from, s.to, s.raw_seq);
+        if (s.acks) look(s.to, s.from, s.raw_ack);
+    }
+    return absolute > relative ? Printed::absolute : relative > absolute ? Printed::relative : Printed::unknown;
+}
+
+/// Reads all of `lines`.
+inline Capture read_lines(FILE* lines, Printed printed) {
     std::vector<Segment> segments;
     Clock clock;
     string line, header, note;
@@ -137,11 +154,12 @@ inline Capture read_lines(FILE* lines, bool absolute) {
         header.clear();
         if (parse_segment(line, s)) segments.push_back(std::move(s));
     }
+    if (printed == Printed::unknown) printed = printed_how(segments);
     Grouping grouping;
     int64_t sum = 0;
     for (auto& s : segments) {
         if (clock.deltas()) s.time = sum += s.time;
-        grouping.add(s, absolute);
+        grouping.add(s, printed);
     }
     grouping.capture.note = note, grouping.capture.epoch = clock.epoch;
     return std::move(grouping.capture);
@@ -158,7 +176,7 @@ inline Capture read_capture(const string& path) {
     bool pcap = size == 4 && (word == 0xd4c3b2a1 || word == 0xa1b2c3d4 || word == 0x4d3cb2a1 || word == 0xa1b23c4d || word == 0x0a0d0d0a);
     if (!pcap) {
         if (file != stdin) rewind(file);
-        Capture capture = read_lines(file, false);
+        Capture capture = read_lines(file, Printed::unknown);
         if (file != stdin) fclose(file);
         if (capture.segments == 0 && size > 0) throw Unreadable(path + ": no TCP segments; neither a pcap nor what tcpdump prints");
         return capture;
@@ -169,7 +187,7 @@ inline Capture read_capture(const string& path) {
     // -S: absolute sequence numbers; -vv: also those of segments without data (keep-alive probes); -K: no checksums.
     FILE* lines = popen(("PATH=$PATH:/usr/sbin:/sbin exec tcpdump -n -tt -S -vv -K -r - <'" + quoted + "' 2>&1").c_str(), "re");
     if (!lines) throw Unreadable(string("tcpdump: ") + strerror(errno));
-    Capture capture = read_lines(lines, true);
+    Capture capture = read_lines(lines, Printed::absolute);
     int status = pclose(lines);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127) throw Unreadable("tcpdump is not installed: apt-get install tcpdump");
     if (capture.segments == 0 && status != 0) throw Unreadable(path + ": " + (capture.note.empty() ? "tcpdump cannot read it" : capture.note));

@@ -62,7 +62,7 @@ static void print_segments(const Connection& c) {
     for (size_t i = 0; i < c.segments.size(); ++i) {
         auto& s = c.segments[i];
         printf("%10.6f  %-16s seq %ld ack %ld%s\n", seconds(c, i), s.text().c_str(), long(s.seq), long(s.ack),
-               s.retransmission() ? "  (sent again)" : s.fills_gap ? "  (out of order)" : "");
+               s.again ? "  (sent again)" : s.fills_gap ? "  (out of order)" : "");
     }
 }
 

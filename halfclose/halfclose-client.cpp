@@ -11,7 +11,7 @@ using Clock = std::chrono::steady_clock;
 static constexpr auto never = Clock::time_point::max();
 
 static struct {
-    string server = "127.0.0.1:4000", output, end = "half-close";
+    string server = "127.0.0.1", output, end = "half-close";
     tcp::Duration write_timeout = std::chrono::minutes(10), read_timeout = std::chrono::minutes(10);
     size_t buffer = 1024;
     bool echo = false, stay = false;
@@ -124,8 +124,7 @@ static void parse(int argc, char** argv) {
         {0, "log-level", "LEVEL", "debug, info, warn or error (info)", [](auto v) { say.set_level(v); }}};
     auto operands = tcp::parse_options(argc, argv, "[options] [HOST [PORT]]", table, 0, 2);
     if (operands.size() > 0) settings.server = operands[0];
-    bool six = settings.server.find(':') != string::npos && settings.server[0] != '[';
-    if (operands.size() > 1) settings.server = (six ? "[" + settings.server + "]" : settings.server) + ":" + std::to_string(tcp::number("port", operands[1], "1", "65535"));
+    settings.server = with_port(settings.server, operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 4000);
     if (say.json) say.first = "\"server\":" + quoted(settings.server);
 }
 

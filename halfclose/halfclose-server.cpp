@@ -21,7 +21,7 @@ static constexpr size_t look_every = 64 * 1024;  // bytes between two looks at a
 static constexpr tcp::Duration for_ever = tcp::Duration::max(), goodbye = std::chrono::seconds(5);
 
 static struct {
-    string file, listen = "0.0.0.0:4000";
+    string file, listen;
     size_t chunk = 1024, rate = 0, max_children = 4096;
     tcp::Duration interval{}, idle_timeout = for_ever;
     bool half_close = false;
@@ -171,7 +171,8 @@ static void parse(int argc, char** argv) {
         {'c', "chunk", "SIZE", "bytes for each send(2), 0: the whole file (1024)", [](auto v) { settings.chunk = tcp::bytes("--chunk", v, "0", "1g"); }},
         {'i', "interval", "D", "wait D after each chunk (0)", [](auto v) { settings.interval = tcp::duration("--interval", v, "0", "24h"); }},
         {0, "rate", "SIZE", "at most SIZE bytes a second (0: any)", [](auto v) { settings.rate = tcp::bytes("--rate", v, "0", "100g"); }},
-        {'l', "listen", "ADDR:PORT", "listen there (0.0.0.0:4000)", [](auto v) { settings.listen = (*v == ':' ? "0.0.0.0" : "") + string(v); }},
+        {'l', "listen", "ADDR:PORT", "listen there (0.0.0.0:4000)", [](auto v) { settings.listen = v; }},
+        {'a', "address", "ADDR", "the same, for those who know the other servers", [](auto v) { settings.listen = v; }},
         {0, "half-close", nullptr, "after the file read on, until the client's FIN", [](auto) { settings.half_close = true; }},
         {0, "idle-timeout", "D", "give up a client when nothing moves for D (0: never)", [](auto v) { settings.idle_timeout = tcp::duration("--idle-timeout", v, "0", "24h"); }},
         {'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)", [](auto v) { settings.max_children = tcp::number("--max-children", v, "1", "100000"); }},
@@ -180,7 +181,7 @@ static void parse(int argc, char** argv) {
         {0, "log-level", "LEVEL", "debug, info, warn or error (info)", [](auto v) { say.set_level(v); }}};
     auto operands = tcp::parse_options(argc, argv, "[options] [FILE [PORT]]", table, 0, 2);
     if (operands.size() > 0) settings.file = operands[0];
-    if (operands.size() > 1) settings.listen = "0.0.0.0:" + std::to_string(tcp::number("port", operands[1], "0", "65535"));
+    settings.listen = with_port(settings.listen, operands.size() > 1 ? tcp::number("port", operands[1], "0", "65535") : 4000);
     if (settings.file.empty()) throw tcp::Usage_error("which file? -f FILE");
     if (settings.idle_timeout.count() == 0) settings.idle_timeout = for_ever;
     if (say.json) say.first = "\"listen\":" + quoted(settings.listen);

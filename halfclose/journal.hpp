@@ -16,6 +16,15 @@ inline std::string quoted(const std::string& text) {
     return '"' + result + '"';
 }
 
+/// HOST, HOST:PORT, :PORT, IPV6, [IPV6]:PORT: always with a port, as the records have it.
+inline std::string with_port(std::string host, int port) {
+    if (host.empty() || host.rfind(':') == 0) host = "0.0.0.0" + host;
+    if (host[0] != '[' && host.find(':') != host.rfind(':')) host = "[" + host + "]";
+    size_t colon = host.rfind(':'), end = host.find(']');
+    bool has_port = colon != host.npos && (end == host.npos || colon > end);
+    return has_port ? host : host + ":" + std::to_string(port);
+}
+
 /// A field of a line or record, its value as it is to be written.
 struct Field {
     const char* name;

@@ -45,8 +45,19 @@ end_run() {
 }
 # Runs of ours whose keeper is dead: a directory that is ours, no link, with a name that mktemp gave.
 abandoned() {
-    for run in /tmp/tcp-lab.??????; do
-        [ -d "$run" ] && [ ! -L "$run" ] && [ -O "$run" ] && ! lives "$run/keeper" && echo "$run"
+    for run in /tmp/tcp-lab.?????? /tmp/tcp-lab-run.??????; do
+        [ -d "$run" ] && [ ! -L "$run" ] && [ -O "$run" ] || continue
+        if [ "$(sed -n 2p "$run/keeper" 2>/dev/null)" = "$(readlink /proc/self/ns/pid)" ]; then
+            lives "$run/keeper" || echo "$run"
+        else # just being made, or of another pid namespace, where we cannot know
+            find "$run" -prune -mmin +1440
+        fi
+    done
+}
+clean() {
+    for run in $(abandoned); do end_run "$run"; done
+    for link in /tmp/tcp-lab-ports-* /tmp/tcp-lab-port-*; do
+        holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
     done
 }
 
@@ -116,7 +127,8 @@ show_facts() {
 
 keep() {
     trap '' HUP INT PIPE
-    run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && echo "$line" >"$run/keeper" || exit 1
+    clean
+    run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$run/keeper" || exit 1
     trap 'ended=yes' TERM
     fact run "$run"
     programs=ship
@@ -140,10 +152,5 @@ case $1 in
 keep) shift && keep "$@" ;;
 facts) show_facts "$2" "$3" ;;
 leftovers) for run in $(abandoned); do echo "$run" $(processes_of "$run" | sort -u); done ;;
-clean)
-    for run in $(abandoned); do end_run "$run"; done
-    for link in /tmp/tcp-lab-ports-* /tmp/tcp-lab-port-*; do
-        holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
-    done
-    ;;
+clean) clean ;;
 esac

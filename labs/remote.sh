@@ -58,6 +58,7 @@ hosts_enter() {
     check_hosts_file || exit 2
     LAB_PRIVATE=$(mktemp -d /tmp/tcp-lab-run.XXXXXX) || exit 1
     export LAB_PRIVATE
+    read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$LAB_PRIVATE/keeper"
     lab='' keepers=''
     trap '[ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' INT TERM HUP
     exec 5<&0
@@ -72,6 +73,7 @@ hosts_enter() {
         lab=$!
         while wait $lab; status=$?; kill -0 $lab 2>/dev/null; do :; done
     fi
+    : >"$LAB_PRIVATE/over"
     for host in $list; do kill "$(cat "$LAB_PRIVATE/$host.beat" 2>/dev/null)" 2>/dev/null; done
     wait $keepers
     for host in $list; do disconnect "$host" >/dev/null 2>&1; done
@@ -98,7 +100,9 @@ keep() {
         while [ -d "/proc/$2" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
         (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports") \
             >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
+    [ -e "$LAB_PRIVATE/over" ] && return
     : >"$LAB_PRIVATE/$1.failed"
+    kill -TERM $$ # the connection is lost: the lab need not find out by waiting
 }
 
 # all_ready: every keeper has said so within 30 s, the programs are there, and run; the clocks are compared.

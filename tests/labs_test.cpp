@@ -178,6 +178,14 @@ TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[la
     }
 }
 
+TEST_CASE("--recorded walks through the reference run and runs nothing", "[labs]") {
+    Shell shell;
+    CHECK(shell.run("env -i PATH=/bin:/usr/bin labs/run --recorded 03") == 0);
+    CHECK(shell.output.find("This is a recording: nothing runs now.") == 0);
+    CHECK(shell.output.find("== Step 9. The server that does close") != std::string::npos);
+    CHECK(shell.output.find("Flags [S.]") != std::string::npos);
+}
+
 TEST_CASE("labs/run says what is wrong with its arguments", "[labs]") {
     Shell shell;
     CHECK(shell.run(prepared + "labs/run 77") == 2);

@@ -178,7 +178,7 @@ TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[la
     }
 }
 
-TEST_CASE("--recorded walks through the reference run and runs nothing", "[labs]") {
+TEST_CASE("a recorded run: labs/run --recorded walks through the reference run and runs nothing", "[labs]") {
     Shell shell;
     CHECK(shell.run("env -i PATH=/bin:/usr/bin labs/run --recorded 03") == 0);
     CHECK(shell.output.find("This is a recording: nothing runs now.") == 0);

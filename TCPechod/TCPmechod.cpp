@@ -116,13 +116,12 @@ static bool accept_all(const tcp::Descriptor& listener) {
         tcp::Address peer;
         socklen_t size = sizeof peer;
         tcp::Descriptor socket(accept4(listener.fd(), &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-        if (socket.fd() < 0 && errno == EAGAIN) return true;
+        if (socket.fd() < 0 && errno == EAGAIN) return starved = false, true;
         if (socket.fd() < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
             if (!std::exchange(starved, true)) tcp::log("waiting", "accept: %s", strerror(errno));
             return false;
         }
         if (socket.fd() < 0) continue;  // this one died in the queue
-        starved = false;
         tcp::log("accepted", "peer=%s", peer.text().c_str());
         Client& client = clients.emplace_back(Client{{std::move(socket), peer}, now, now});
         client.self = std::prev(clients.end());

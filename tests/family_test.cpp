@@ -1,0 +1,347 @@
+// family_test.cpp - what only some of the echo servers can do: messages, pools, a graceful end, their limits.
+#include "catch.hpp"
+#include "support.hpp"
+
+using namespace test;
+
+static std::string message(const std::string& text, long length = -1) {
+    uint32_t n = htonl(uint32_t(length < 0 ? long(text.size()) : length));
+    return std::string(reinterpret_cast<char*>(&n), sizeof n) + text;
+}
+static const std::string end_of_messages = message("");
+
+static bool echoes(Client& client, const std::string& text) { return client.send(text) && client.receive(text.size()) == text; }
+static size_t count(const std::string& text, const std::string& word) {
+    size_t n = 0;
+    for (size_t at = 0; (at = text.find(word, at)) != text.npos; at += word.size()) ++n;
+    return n;
+}
+static long resident_kb(pid_t pid) {
+    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.rfind("VmRSS:", 0) == 0) return std::stol(line.substr(6));
+    return 0;
+}
+static bool instrumented() { return getenv("UNDER") || (getenv("BIN") && strstr(getenv("BIN"), "san")); }
+
+// ---- messages --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("framed: a message split at every byte comes back when it is complete", "[family]") {
+    Process server("TCPmechod", {"--framed", "-v", "0"});
+    Client client(server.port());
+    std::string text = message("hello");
+    for (size_t i = 0; i < text.size(); ++i) {
+        REQUIRE(client.send(text.substr(i, 1)));
+        REQUIRE(eventually([&] { return count(server.err(), " read ") == i + 1; }));  // one byte has been read, alone
+        pollfd readable{client.fd(), POLLIN, 0};
+        if (i + 1 < text.size()) CHECK(poll(&readable, 1, 0) == 0);  // and nothing has come back
+    }
+    CHECK(client.receive(text.size()) == text);
+}
+
+TEST_CASE("framed: many messages in one segment, and a half one at the end", "[family]") {
+    Process server("TCPmechod", {"--framed", "0"});
+    Client client(server.port());
+    std::string whole, half = message("the rest follows");
+    for (int i = 0; i < 1000; ++i) whole += message(std::string(size_t(i % 7) + 1, char('a' + i % 26)));
+    REQUIRE(client.send(whole + half.substr(0, 2)));
+    CHECK(client.receive(whole.size()) == whole);
+    REQUIRE(client.send(half.substr(2)));
+    CHECK(client.receive(half.size()) == half);
+}
+
+TEST_CASE("framed: length zero ends, after the replies, by FIN even if more follows", "[family]") {
+    Process server("TCPmechod", {"--framed", "0"});
+    for (auto& after : {std::string(), std::string(300'000, 'x')}) {
+        Client client(server.port());
+        std::string replies = message(std::string(60'000, 'r'));
+        std::thread writer([&, after_zero = after] { client.send(replies + end_of_messages + after_zero); });
+        CHECK(client.receive_all() == replies);
+        CHECK(client.end() == Client::Fin);
+        writer.join();
+    }
+    CHECK(eventually([&] { return count(server.err(), " closed ") == 2; }));
+}
+
+TEST_CASE("framed: huge and negative lengths are refused, and nobody else notices", "[family]") {
+    Process server("TCPmechod", {"--framed", "--max-message", "1000", "0"});
+    Client good(server.port());
+    for (long length : {1001L, 0x7fffffffL, 0x80000000L, 0xffffffffL}) {
+        CAPTURE(length);
+        Client bad(server.port());
+        REQUIRE(bad.send(message("ok") + message("", length)));
+        CHECK(bad.receive(6) == message("ok"));
+        CHECK(bad.receive_all() == "");
+        CHECK(bad.end() == Client::Fin);
+        CHECK(server.wait_for_stderr("message of " + std::to_string(length) + " bytes, at most 1000"));
+        CHECK(echoes(good, message("still here")));
+    }
+    CHECK(resident_kb(server.pid()) < 50'000);
+    Client just(server.port());
+    CHECK(echoes(just, message(std::string(1000, 'j'))));
+}
+
+TEST_CASE("framed: messages larger than the socket buffers, both directions at once", "[family]") {
+    Process server("TCPmechod", {"--framed", "--max-message", "8m", "0"});
+    Client client(server.port());
+    std::string data;
+    for (int i = 0; i < 4; ++i) data += message(std::string(8 << 20, char('0' + i)));
+    std::thread writer([&] { client.send(data + end_of_messages); });
+    CHECK(client.receive_all() == data);
+    CHECK(client.end() == Client::Fin);
+    writer.join();
+}
+
+// ---- the pool --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("pool: children killed are replaced, and no other client loses anything", "[family]") {
+    auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
+    CAPTURE(way);
+    Process server("TCPpechod", {"--accept", way, "--max-children", "3", "0"});
+    int port = server.port();
+    REQUIRE(eventually([&] { return children_of(server.pid()).size() == 3; }));
+
+    // Clients until each child has one; whoever comes then waits in a queue.
+    std::vector<Client> clients;
+    for (int i = 0; i < 40; ++i) clients.emplace_back(port), clients.back().send("hello");
+    REQUIRE(eventually([&] { return count(server.err(), " accepted ") == 3; }));
+    std::string log = server.err();
+    size_t at = log.find(" accepted ");
+    size_t line = log.rfind('\n', at) + 1;
+    pid_t victim = std::stoi(log.substr(log.find('[', line) + 1));
+    int lost_port = std::stoi(log.substr(log.find(':', log.find("peer=", at)) + 1));
+
+    kill(victim, SIGKILL);
+    REQUIRE(eventually([&] { return children_of(server.pid()).size() == 3 && count(server.err(), " accepted ") == 4; }));
+    CHECK(server.wait_for_stderr(std::to_string(victim) + " ended by signal 9"));
+    size_t served = 0, lost = 0;
+    while (served + lost < clients.size()) {  // whoever has been served leaves, so that the next is
+        size_t before = served + lost;
+        for (auto& client : clients) {
+            pollfd readable{client.fd(), POLLIN, 0};
+            if (client.fd() < 0 || poll(&readable, 1, 1) == 0) continue;
+            bool mine = client.local_port() == lost_port;
+            std::string back = client.receive(5, 1000ms);
+            client.shutdown_write();
+            lost += mine, served += !mine && back == "hello" && client.receive_all() == "" && client.end() == Client::Fin;
+            client.close();
+        }
+        REQUIRE(eventually([&] {
+            return served + lost == clients.size() || served + lost > before ||
+                   std::any_of(clients.begin(), clients.end(), [](auto& c) { pollfd p{c.fd(), POLLIN, 0}; return c.fd() >= 0 && poll(&p, 1, 0) > 0; });
+        }));
+    }
+    CHECK(served == clients.size() - 1);
+    CHECK(lost == 1);
+}
+
+TEST_CASE("pool: idle children killed, also the one that holds the lock", "[family]") {
+    auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
+    CAPTURE(way);
+    Process server("TCPpechod", {"--accept", way, "--max-children", "3", "0"});
+    int port = server.port();
+    REQUIRE(eventually([&] { return children_of(server.pid()).size() == 3; }));
+    auto first = children_of(server.pid());
+    for (pid_t pid : first) kill(pid, SIGKILL);
+    REQUIRE(eventually([&] { return count(server.err(), "ended by signal 9") == 3 && children_of(server.pid()).size() == 3; }));
+    for (int i = 0; i < 12; ++i) {
+        Client client(port);
+        CHECK(echoes(client, "after the murder"));
+    }
+}
+
+TEST_CASE("pool: a child that was killed in service is not counted as serving", "[family]") {
+    Process server("TCPpechod", {"--max-children", "2", "0"});
+    Client client(server.port());
+    REQUIRE(echoes(client, "x"));
+    std::string log = server.err();
+    size_t at = log.rfind('\n', log.find(" accepted ")) + 1;
+    kill(std::stoi(log.substr(log.find('[', at) + 1)), SIGKILL);
+    REQUIRE(server.wait_for_stderr("ended by signal 9"));
+    server.signal(SIGUSR1);
+    CHECK(server.wait_for_stderr("stats current=0"));
+}
+
+TEST_CASE("pool: a killed parent takes its pool with it", "[family]") {
+    Process server("TCPpechod", {"0"});
+    int port = server.port();
+    REQUIRE(eventually([&] { return children_of(server.pid()).size() == 8; }));
+    { Client client(port); REQUIRE(echoes(client, "x")); }  // somebody has run, and said who shall end it
+    auto children = children_of(server.pid());
+    server.signal(SIGKILL);
+    CHECK(server.wait_exit() == 128 + SIGKILL);
+    CHECK(eventually([&] { return sockets("LISTEN", port) == 0; }));
+}
+
+TEST_CASE("pool: one listening socket, or one for each child", "[family]") {
+    Process shared("TCPpechod", {"--max-children", "5", "0"}), each("TCPpechod", {"--max-children", "5", "--accept", "reuseport", "0"});
+    CHECK(sockets("LISTEN", shared.port()) == 1);
+    int port = each.port();
+    CHECK(eventually([&] { return sockets("LISTEN", port) == 5; }));
+}
+
+// ---- SIGTERM and --grace ---------------------------------------------------------------------------------------------
+
+TEST_CASE("grace: connections in service are finished, new ones refused", "[family]") {
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"}, {"TCPpechod"}, {"TCPpechod", "--accept", "reuseport"}, {"TCPpechod", "--accept", "locked"},
+                                                           {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
+    CAPTURE(args);
+    std::string name = args[0];
+    args.erase(args.begin());
+    args.insert(args.end(), {"--grace", "1m", "0"});
+    Process server(name, args);
+    int port = server.port();
+    Client ana(port), bob(port);
+    REQUIRE(echoes(ana, "ana"));
+    REQUIRE(echoes(bob, "bob"));
+    server.signal(SIGTERM);
+    REQUIRE(eventually([&] { return sockets("LISTEN", port) == 0; }));
+    CHECK_THROWS(Client(port));
+    CHECK(echoes(ana, "still in service"));
+    ana.shutdown_write();
+    CHECK(ana.receive_all() == "");
+    CHECK(ana.end() == Client::Fin);
+    CHECK(echoes(bob, "bob too"));
+    CHECK(server.running());
+    bob.close();
+    CHECK(server.wait_exit() == 0);
+    CHECK(eventually([&] { return children_of(server.pid()).empty(); }));
+}
+
+TEST_CASE("grace: it ends, clients or not", "[family]") {
+    auto name = GENERATE(as<std::string>{}, "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod");
+    CAPTURE(name);
+    Process server(name, {"--grace", "100ms", "0"});
+    Client stays(server.port());
+    REQUIRE(echoes(stays, "x"));
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+    CHECK(stays.receive_all() == "");
+    CHECK(stays.end() == Client::Fin);
+    CHECK(server.err().find(" stopped ") != std::string::npos);
+}
+
+TEST_CASE("grace: nobody in service, nothing to wait for", "[family]") {
+    auto name = GENERATE(as<std::string>{}, "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod");
+    CAPTURE(name);
+    Process server(name, {"--grace", "1h", "0"});
+    { Client client(server.port()); REQUIRE(echoes(client, "x")); client.shutdown_write(); client.receive_all(); }
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+}
+
+// ---- limits ----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("threads: none to be had: it says so once, serves on, and recovers", "[family]") {
+    if (instrumented()) return;  // they need more address space than the limit leaves
+    Process server("TCPmtechod", {"0"}, [] { limit(RLIMIT_AS, 16 << 20); });
+    std::vector<Client> clients;
+    while (clients.size() < 400 && server.err().find(" waiting ") == std::string::npos) {
+        clients.emplace_back(server.port());
+        if (!clients.back().send("x") || clients.back().receive(1, 500ms) != "x") break;
+    }
+    REQUIRE(server.wait_for_stderr(" waiting pthread_create: "));
+    CAPTURE(clients.size());
+    REQUIRE(clients.size() > 10);
+    CHECK(echoes(clients[0], "still served"));
+    Time before = cpu_time(server.pid());
+    clients[1].close();
+    CHECK(clients.back().receive(1) == "x");  // it has waited, and been served
+    CHECK(cpu_time(server.pid()) - before < 100ms);
+    CHECK(count(server.err(), " waiting ") == 1);
+}
+
+TEST_CASE("epoll: out of descriptors it says so once, does not spin, and serves who waits when one is free", "[family]") {
+    Process server("TCPmechod", {"0"}, [] { limit(RLIMIT_NOFILE, 24); });
+    int port = server.port();
+    std::vector<Client> clients;
+    for (int i = 0; i < 40; ++i) clients.emplace_back(port), clients.back().send("x");
+    REQUIRE(server.wait_for_stderr(" waiting accept: Too many open files"));
+    CHECK(clients[0].receive(1) == "x");
+    CHECK(echoes(clients[0], "served all the same"));
+    REQUIRE(clients[0].send("x"));
+    Time before = cpu_time(server.pid());
+    size_t served = 0;
+    for (auto& client : clients) served += client.receive(1).size(), client.close();  // in the order they came
+    CHECK(served == 40);
+    CHECK(cpu_time(server.pid()) - before < 500ms);
+    CHECK(eventually([&] { return count(server.err(), " closed ") + count(server.err(), "reset by peer") == 40; }));
+    CHECK(count(server.err(), " waiting ") == 1);
+}
+
+TEST_CASE("300 clients that never read hold their own connections, and nobody else's", "[family]") {
+    auto name = GENERATE(as<std::string>{}, "TCPechod", "TCPmtechod", "TCPmechod");
+    CAPTURE(name);
+    Process server(name, {"-o", "rcvbuf=16k", "-o", "sndbuf=16k", "0"});  // else the kernel holds 6 MB for each
+    int port = server.port();
+    std::vector<Client> silent;
+    std::string flood(64 * 1024, 'f');
+    for (int i = 0; i < 300; ++i) {
+        silent.emplace_back(port, 4096);
+        while (send(silent.back().fd(), flood.data(), flood.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}
+    }
+    Client client(port);
+    CHECK(echoes(client, "and me?"));
+    Time before = cpu_time(server.pid());
+    CHECK(echoes(client, std::string(100'000, 'y')));
+    if (name == "TCPmechod") CHECK(resident_kb(server.pid()) < 300 * 300 + 20'000);
+    for (auto& s : silent) s.reset();
+    CHECK(eventually([&] { return count(server.err(), "reset by peer") + count(server.err(), " failed ") == 300; }));
+    CHECK(echoes(client, "alone again"));
+    CHECK(cpu_time(server.pid()) - before < 5s);
+}
+
+TEST_CASE("a pool full of clients that never read is freed by --idle-timeout", "[family]") {
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPpechod", "-m", "2"}, {"TCPmtechod", "--pool", "2"}}));
+    std::string name = args[0];
+    CAPTURE(name);
+    args.erase(args.begin());
+    args.insert(args.end(), {"-o", "rcvbuf=16k", "-o", "sndbuf=16k", "--idle-timeout", "100ms", "0"});
+    Process server(name, args);
+    int port = server.port();
+    std::vector<Client> silent;
+    std::string flood(64 * 1024, 'f');
+    for (int i = 0; i < 4; ++i) {
+        silent.emplace_back(port, 4096);
+        while (send(silent.back().fd(), flood.data(), flood.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}
+    }
+    Client client(port);
+    CHECK(echoes(client, "at last"));
+}
+
+TEST_CASE("epoll: --max-clients holds the rest in the accept queue", "[family]") {
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPmechod"}, {"TCPmtechod"}}));
+    Process server(args[0], {"-m", "2", "0"});
+    int port = server.port();
+    Client a(port), b(port), c(port);
+    REQUIRE(echoes(a, "a"));
+    REQUIRE(echoes(b, "b"));
+    REQUIRE(c.send("c"));
+    CHECK(echoes(a, "still a"));
+    CHECK(count(server.err(), " accepted ") == 2);
+    b.close();
+    CHECK(c.receive(1) == "c");
+}
+
+TEST_CASE("sockopts: what was asked, what the kernel made of it, who inherits", "[family]") {
+    auto result = run("sockopts", {"rcvbuf=64k", "keepalive", "linger=0", "defer-accept=5"});
+    CHECK(result.status == 0);
+    auto row = [&](const std::string& name) {
+        std::istringstream lines(result.out);
+        for (std::string line, word; std::getline(lines, line);)
+            if (std::istringstream words(line); words >> word && word == name) {
+                std::string text;
+                for (words >> word; words >> word;) text += (text.empty() ? "" : " ") + word;
+                return text;
+            }
+        return std::string("no row");
+    };
+    CHECK_THAT(row("rcvbuf"), ContainsSubstring(" 65536 131072 131072"));
+    CHECK(row("keepalive") == "0 1 1 1");
+    CHECK(row("linger") == "off 0 0 0");
+    CHECK(row("defer-accept") == "0 5 7 0");
+    CHECK(row("O_NONBLOCK") == "0 1 1 0");
+    CHECK(run("sockopts", {"rcvbuf=x"}).status == 2);
+    CHECK(run("sockopts", {"nosuch"}).status == 2);
+    CHECK(run("sockopts", {"maxseg=1"}).status == 1);
+}

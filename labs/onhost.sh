@@ -1,10 +1,9 @@
 # onhost.sh - what happens on a real host before and after a lab's programs run there. Never installed: labs/remote.sh and
 # labs/doctor send it over the connection as the text of `sh -c`. POSIX sh; needs no rights.
 #
-#   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS
+#   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY
 #                       prints facts, "KEY VALUE" a line, the last is "ready"; then reads its stdin, where the lab sends a
 #                       byte every two seconds. At its end, or after 20 s of silence, ends what the run started here
-#   facts ADDRESS INTERFACE PORTS     the facts, and no more
 #   leftovers           what earlier runs have left: "DIRECTORY PROCESSES" a line
 #   clean               ends and removes it
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -69,6 +68,12 @@ in_use() {
     while [ $port -lt $(($1 + 20)) ]; do pattern="$pattern|$(printf ':%04X ' $port)" port=$((port + 1)); done
     cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qE "${pattern#|}"
 }
+# listeners: PORT:UID of every listening socket from 8990 and 20000 to 31999, as /proc/net/tcp has them.
+listeners() {
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '
+        function number(text, i, n) { for (i = 1; i <= 4; i++) n = n * 16 + index("123456789ABCDEF", substr(text, i, 1)); return n }
+        $4 == "0A" { port = number(substr($2, length($2) - 3)); if (port == 8990 || (port >= 20000 && port < 32000)) print port ":" $8 }' | sort -u | tr '\n' ' '
+}
 # reserve [FIRST]: prints the first port of a block that is this run's until it ends. The link is the reservation.
 reserve() {
     first=${1:-$((20000 + me % 120 * 100))} blocks=600
@@ -127,7 +132,9 @@ show_facts() {
 
 keep() {
     trap '' HUP INT PIPE
-    clean
+    left=$(abandoned)
+    fact leftovers $left
+    [ "$7" != yes ] || clean
     run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$run/keeper" || exit 1
     trap 'ended=yes' TERM
     fact run "$run"
@@ -140,6 +147,8 @@ keep() {
     show_facts "$4" "$5"
     first=$(reserve $6)
     fact first_port "$first"
+    fact block "$((20000 + me % 120 * 100))"
+    fact listeners "$(listeners)"
     echo ready
     ended=
     # dd returns at the end of the input with nothing, at a heartbeat with a byte; timeout is for a silent network
@@ -150,7 +159,6 @@ keep() {
 
 case $1 in
 keep) shift && keep "$@" ;;
-facts) show_facts "$2" "$3" ;;
 leftovers) for run in $(abandoned); do echo "$run" $(processes_of "$run" | sort -u); done ;;
 clean) clean ;;
 esac

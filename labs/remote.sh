@@ -56,34 +56,45 @@ quoted() {
 
 hosts_enter() {
     check_hosts_file || exit 2
-    LAB_PRIVATE=$(mktemp -d /tmp/tcp-lab-run.XXXXXX) || exit 1
-    export LAB_PRIVATE
-    read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$LAB_PRIVATE/keeper"
-    lab='' keepers=''
-    trap '[ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' INT TERM HUP
+    interrupted='' lab='' status=1
+    trap 'interrupted=yes; [ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' INT TERM HUP
     exec 5<&0
-    list=$(hosts)
-    programs=$(cd bin && for program in *; do [ ! -f "$program" ] || ! grep -qw -e "$program" "../$2" || echo "$program"; done)
-    [ -n "$programs" ] || { echo "labs/run: the programs are not built: make" >&2 && exit 1; }
-    sum=$(cd bin && cksum $programs | cksum)
-    for host in $list; do keep "$host" & keepers="$keepers $!"; done
-    status=1
-    if all_ready; then
+    open_hosts "$(programs_in "$2")" yes || exit 1
+    for host in $list; do
+        host_ready "$host" || { say_why_not "$host" >&2 && interrupted=yes && break; }
+    done
+    if [ -z "$interrupted" ]; then
         "$@" <&5 5<&- &
         lab=$!
         while wait $lab; status=$?; kill -0 $lab 2>/dev/null; do :; done
     fi
+    close_hosts
+    exit $status
+}
+# programs_in SCRIPT: those of bin/ that it names.
+programs_in() { (cd bin && for program in *; do [ ! -f "$program" ] || ! grep -qw -e "$program" "../$1" || echo "$program"; done) 2>/dev/null; }
+
+# open_hosts PROGRAMS TIDY: connects to every host at once; TIDY=yes: what dead runs have left there is cleaned first.
+open_hosts() {
+    programs=$1 tidy=$2 keepers='' list=$(hosts)
+    [ -n "$programs" ] || { echo "labs/run: the programs are not built: make" >&2 && return 1; }
+    LAB_PRIVATE=$(mktemp -d /tmp/tcp-lab-run.XXXXXX) || return 1
+    export LAB_PRIVATE
+    read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$LAB_PRIVATE/keeper"
+    sum=$(cd bin && cksum $programs | cksum)
+    for host in $list; do keep "$host" & keepers="$keepers $!"; done
+}
+close_hosts() {
     : >"$LAB_PRIVATE/over"
     for host in $list; do kill "$(cat "$LAB_PRIVATE/$host.beat" 2>/dev/null)" 2>/dev/null; done
     wait $keepers
     for host in $list; do disconnect "$host" >/dev/null 2>&1; done
     rm -rf "$LAB_PRIVATE"
-    exit $status
 }
 
 # keep HOST: connect, start the keeper there, and tell it every two seconds that we are still here.
 keep() {
-    exec <&- 5<&-
+    exec </dev/null 5<&-
     trap : INT TERM HUP # to the end of the keeper, whoever interrupts us
     tries=3
     until connect "$1" 2>"$LAB_PRIVATE/$1.err"; do
@@ -98,46 +109,49 @@ keep() {
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
     sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
         while [ -d "/proc/$2" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
-        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports") \
+        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy") \
             >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
-    [ -e "$LAB_PRIVATE/over" ] && return
+    [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"
     kill -TERM $$ # the connection is lost: the lab need not find out by waiting
 }
 
-# all_ready: every keeper has said so within 30 s, the programs are there, and run; the clocks are compared.
-all_ready() {
-    for host in $list; do
-        tries=600
-        until grep -qx ready "$LAB_PRIVATE/$host.facts" 2>/dev/null; do
-            tries=$((tries - 1))
-            [ $tries -gt 0 ] && [ ! -e "$LAB_PRIVATE/$host.failed" ] || { cannot_reach "$host" && return 1; }
-            sleep 0.05
-        done
-        case $(fact "$host" run) in
-        /tmp/tcp-lab.??????) ;;
-        *) echo "labs/run: $host does not say where its run's directory is" >&2 && return 1 ;;
-        esac
+# host_ready HOST: its keeper has said so within 30 s; the programs are there, and run; the clocks are compared.
+host_ready() {
+    tries=600
+    until grep -qx ready "$LAB_PRIVATE/$1.facts" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] && [ ! -e "$LAB_PRIVATE/$1.failed" ] || return 1
+        sleep 0.05
     done
-    for host in $list; do
-        if [ "$(fact "$host" programs)" != here ]; then
-            tar -C bin -czf - $programs | (reach "$host" tar -C "$(fact "$host" run)/bin" -xzf -) || return 1
-        fi
-        clock "$host" >"$LAB_PRIVATE/$host.clock"
-    done
-}
-cannot_reach() {
-    echo "labs/run: $1 cannot be reached ($(column "$1" 2)):" >&2
-    plain_text <"$LAB_PRIVATE/$1.err" | sed 's/^/    /' | tail -n 5 >&2
-    case $(cat "$LAB_PRIVATE/$1.err") in
-    *"Permission denied"*) cure="no key of yours opens it without a question: ssh-copy-id, or ssh-add when the key has a passphrase" ;;
-    *"Host key verification failed"*) cure="its key is unknown or has changed: ssh there by hand once, and compare the fingerprint with the teacher's" ;;
-    *"Could not resolve"*) cure="the name is not known here: is the VPN up?" ;;
-    *"timed out"* | *"No route"* | *unreachable*) cure="nothing answers: is the VPN up, is the host on?" ;;
-    *"refused"*) cure="the host answers, but no sshd on that port" ;;
-    *) cure="" ;;
+    case $(fact "$1" run) in
+    /tmp/tcp-lab.??????) ;;
+    *) echo "the host does not say where its run's directory is" >"$LAB_PRIVATE/$1.err" && return 1 ;;
     esac
-    echo "labs/run: ${cure:-}${cure:+. }./labs/doctor --hosts $hosts_file looks at every host and pair." >&2
+    if [ "$(fact "$1" programs)" != here ]; then
+        tar -C bin -czf - $programs | (reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) 2>"$LAB_PRIVATE/$1.err" || return 1
+    fi
+    (reach "$1" "$(bin_on "$1")/${programs%%[!A-Za-z0-9_-]*}" --version) </dev/null >/dev/null 2>"$LAB_PRIVATE/$1.err" || return 1
+    clock "$1" >"$LAB_PRIVATE/$1.clock"
+}
+bin_on() { if [ "$(fact "$1" programs)" = here ]; then echo "$PWD/bin"; else echo "$(fact "$1" run)/bin"; fi; }
+
+say_why_not() {
+    echo "labs/run: $1 cannot be used ($(column "$1" 2)):"
+    plain_text <"$LAB_PRIVATE/$1.err" | sed 's/^/    /' | tail -n 5
+    echo "labs/run: $(cure_of "$1"). ./labs/doctor --hosts $hosts_file looks at every host and pair."
+}
+cure_of() {
+    case $(cat "$LAB_PRIVATE/$1.err") in
+    *"Permission denied (pub"*) echo "no key of yours opens it without a question: ssh-copy-id, or ssh-add when the key has a passphrase" ;;
+    *"Host key verification failed"*) echo "its key is unknown or has changed: ssh there by hand once, and compare the fingerprint with the teacher's" ;;
+    *"Could not resolve"*) echo "the name is not known here: is the VPN up?" ;;
+    *"timed out"* | *"No route"* | *unreachable*) echo "nothing answers: is the VPN up, is the host on?" ;;
+    *refused*) echo "the host answers, but no sshd listens on that port" ;;
+    *"No space"*) echo "its /tmp is full: remove something there" ;;
+    *"Exec format"* | *noexec* | *"Permission denied"*) echo "our programs cannot run there: another processor, or /tmp mounted noexec" ;;
+    *) echo "try it by hand: reach it as the hosts file says, and run something" ;;
+    esac
 }
 
 # clock HOST: its clock minus ours, and how wrong that can be, in seconds: the fastest of five questions.
@@ -178,10 +192,8 @@ hosts_up() {
             ;;
         esac
         [ "$host" != vit001 ] || [ "$no_capture" ] || can_capture=yes
-        bin=$run/bin
-        [ "$(fact "$host" programs)" != here ] || bin=$PWD/bin
         address=$(fact "$host" address)
-        eval "$host=\$address run_$host=\$run bin_$host=\$bin raise_$host=\$raise interface_$host=\$(fact $host interface)"
+        eval "$host=\$address run_$host=\$run bin_$host=\$(bin_on $host) raise_$host=\$raise interface_$host=\$(fact $host interface)"
         [ ! -s "$LAB_PRIVATE/$host.clock" ] || echo "$host $(cat "$LAB_PRIVATE/$host.clock")" >>"$LAB_LOG/clocks.txt"
     done
     bind_address=$(setting bind)

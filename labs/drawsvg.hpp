@@ -130,7 +130,7 @@ public:
         for (int side : {client, server}) bar(side, since[side], y_ - 10, now[side]);
         body_ = above + life + body_;
         body_ += pauses;
-        for (auto& remark : p.remarks) text(122, y_ + 14, "m b", "start", "!! " + remark), y_ += 26;
+        for (auto& remark : p.remarks) text(122, y_ + 14, "m b", "start", remark), y_ += 26;
         y_ += 14;
     }
     string file() {

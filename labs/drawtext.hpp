@@ -71,12 +71,13 @@ public:
             before = std::max(row.time, row.until);
             char time[32];
             snprintf(time, sizeof time, "%.6f", double(row.time - zero) / 1e6);
-            string text = right(time, time_width) + " " + left(state(row.cell[client]), state_width) + " " + right(row.cell[client].call, call_width) + bar_ +
+            bool start = &row == &picture.rows[0] && row.segment == Row::no_segment;
+            string text = right(start ? "" : time, time_width) + " " + left(state(row.cell[client]), state_width) + " " + right(row.cell[client].call, call_width) + bar_ +
                           middle(row, c) + bar_ + left(row.cell[server].call, call_width) + " " + state(row.cell[server]);
             while (!text.empty() && text.back() == ' ') text.pop_back();
             printf("%s\n", text.c_str());
         }
-        for (auto& remark : picture.remarks) printf("!! %s\n", remark.c_str());
+        for (auto& remark : picture.remarks) printf("%s\n", remark.c_str());
     }
     static void legend() {
         printf("\n  STATE observed in the kernel   (STATE) follows from the segments, RFC 9293   !!STATE contradicts them\n");

@@ -29,22 +29,38 @@ static void add_name(Options& options, const string& text) {
     for (char c : text.substr(sign + 1)) name += isgraph((unsigned char)c) ? c : '?';
 }
 
+static const size_t most = 40;  // connections; more of them nobody looks at
+
+// From when until when an observation can belong to a connection: others may use the same pair of ports before and after.
+static std::pair<int64_t, int64_t> life(const lab::Capture& capture, size_t number) {
+    auto pair_of = [&](size_t i) { return std::minmax(capture.connections[i].end[0], capture.connections[i].end[1]); };
+    std::pair<int64_t, int64_t> times{INT64_MIN, INT64_MAX};
+    for (size_t i = 0; i < capture.connections.size(); ++i) {
+        if (i == number || pair_of(i) != pair_of(number)) continue;
+        if (i < number) times.first = capture.connections[number].segments[0].time - 1000;
+        else return times.second = capture.connections[i].segments[0].time, times;
+    }
+    return times;
+}
+
 static std::vector<lab::Picture> paint(const lab::Capture& capture, const std::vector<lab::Observation>& observations, const Options& options) {
     std::vector<lab::Picture> pictures;
-    std::map<std::pair<lab::Endpoint, lab::Endpoint>, int64_t> begins;  // of the next connection on the same pair of ports
-    for (size_t i = capture.connections.size(); i-- > 0;) {
-        auto& c = capture.connections[i];
-        auto pair = std::minmax(c.end[0], c.end[1]);
-        int64_t begin = c.segments[0].time, until = begins.count(pair) ? begins[pair] : INT64_MAX;
-        begins[pair] = begin;
-        if ((options.connection && size_t(options.connection) != i + 1) || (!options.port.empty() && c.end[lab::server].port != options.port)) continue;
-        lab::Painter painter(capture, c);
-        bool first = std::none_of(capture.connections.begin(), capture.connections.begin() + i, [&](auto& o) { return std::minmax(o.end[0], o.end[1]) == pair; });
-        painter.add(observations, first ? INT64_MIN : begin - 1000, until);
+    auto wanted = [&](size_t i) {
+        return (!options.connection || size_t(options.connection) == i + 1) && (options.port.empty() || capture.connections[i].end[lab::server].port == options.port);
+    };
+    size_t left_out = 0, found = 0;
+    for (size_t i = 0; i < capture.connections.size(); ++i) left_out += wanted(i) && ++found > most;
+    std::vector<std::pair<size_t, lab::Painter>> painters;
+    lab::Clocks clocks;
+    for (size_t i = 0; i < capture.connections.size() && painters.size() < most; ++i)
+        if (wanted(i)) painters.emplace_back(i, lab::Painter(capture, capture.connections[i])), painters.back().second.measure(observations, clocks);
+    for (auto& [i, painter] : painters) {
+        auto times = life(capture, i);
+        painter.add(observations, clocks, times.first, times.second);
         pictures.push_back(painter.finish());
         if (!options.all) lab::fold(pictures.back());
     }
-    std::reverse(pictures.begin(), pictures.end());
+    if (left_out) pictures.back().remarks.push_back(std::to_string(left_out) + " more connections: --connection N draws one");
     return pictures;
 }
 

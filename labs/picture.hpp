@@ -28,7 +28,28 @@ struct Row {
 struct Picture {
     const Connection* connection = nullptr;
     std::vector<Row> rows;
-    std::vector<string> remarks;       // what contradicts, in words
+    std::vector<string> remarks;       // below the rows: what contradicts, in words
+};
+
+/// How far the clock of each host is ahead of the capture's. Nothing happens before its cause, so what seems to tells
+/// that a clock is behind; a kernel's state follows its segment within milliseconds, so a later one tells that it is ahead. A
+/// program may be late for reasons of its own: only hours are taken for a clock.
+class Clocks {
+    struct Lag { int64_t states = INT64_MAX, calls = INT64_MAX; };
+    std::map<string, Lag> least_;
+
+public:
+    void note(const string& host, const Observation& o, int64_t lag) {
+        int64_t& least = o.state ? least_[host].states : least_[host].calls;
+        least = std::min(least, lag);
+    }
+    int64_t ahead(const string& host) const {
+        auto at = least_.find(host);
+        if (at == least_.end()) return 0;
+        auto [states, calls] = at->second;
+        if (states != INT64_MAX) return states < -2000 || states > 50000 ? states : 0;
+        return calls < -2000 || calls > 600000000 ? calls : 0;
+    }
 };
 
 /// Builds the rows of one connection.
@@ -94,17 +115,6 @@ class Painter {
     }
     const Row& row_const(size_t i) const { return picture_.rows[i]; }
 
-    // How far a file's clock is ahead of the capture's: what it says cannot be earlier than what led to it. Clocks of one
-    // machine agree; a difference below 50 ms is the time that passed in between.
-    int64_t clock_ahead(const std::vector<const Observation*>& mine) const {
-        int64_t least = INT64_MAX;
-        for (auto* o : mine) {
-            size_t at = anchor(*o, side_of(*o), 0);
-            if (at < picture_.rows.size() && at > 0) least = std::min(least, on_the_clock_of(capture_, connection_.segments[0].time, *o) - row_const(at).time);
-        }
-        bool same = least == INT64_MAX || (least > -2000 && least < 50000);
-        return same || mine.empty() ? 0 : least;
-    }
     void observe(const Observation& o, int64_t time, std::vector<Row>& own, size_t (&seen)[2], std::map<std::pair<int, string>, size_t>& used) {
         int side = side_of(o);
         if (o.state) {
@@ -115,7 +125,7 @@ class Painter {
             r.time = time;
             r.cell[side] = {*o.state == State::closed ? Claim::observed : Claim::contradicting, *o.state, ""};
             if (*o.state == State::closed) return;
-            picture_.remarks.push_back(string("the kernel's ") + name(*o.state) + " does not follow from the segments: are some missing in the capture?");
+            picture_.remarks.push_back(string("!! the kernel's ") + name(*o.state) + " does not follow from the segments: are some missing in the capture?");
             return;
         }
         bool counts = o.verb == "read" || o.verb == "wrote";  // many of them: from the one before on
@@ -135,22 +145,27 @@ public:
         picture_.connection = &connection;
         draw_segments();
     }
+    /// Compares the times of what was observed with those of the segments that must have come first.
+    void measure(const std::vector<Observation>& all, Clocks& clocks) const {
+        for (auto& o : all) {
+            int side = o.verb == "read" || o.verb == "wrote" ? -1 : side_of(o);
+            size_t at = side < 0 ? 0 : anchor(o, side, 1);
+            if (at > 0 && at < picture_.rows.size()) clocks.note(connection_.end[side].host, o, on_the_clock_of(capture_, connection_.segments[0].time, o) - row_const(at).time);
+        }
+    }
     /// Adds what was observed of this connection between `from` and `until`, times as in the capture.
-    void add(const std::vector<Observation>& all, int64_t from, int64_t until) {
-        std::map<int, std::vector<const Observation*>> files;
+    void add(const std::vector<Observation>& all, const Clocks& clocks, int64_t from, int64_t until) {
+        std::vector<Row> own;
+        size_t seen[2] = {0, 0};
+        std::map<std::pair<int, string>, size_t> used;
         for (auto& o : all) {
             bool listener = o.state == State::listen && o.local.size() > 2 && connection_.whole &&
                             o.local.substr(o.local.rfind(':') + 1) == connection_.end[server].port && on_the_clock_of(capture_, from, o) <= connection_.segments[0].time;
             if (listener && row(0).cell[server].state == State::listen) row(0).cell[server].claim = Claim::observed;
-            if (side_of(o) >= 0) files[o.file].push_back(&o);
-        }
-        std::vector<Row> own;
-        size_t seen[2] = {0, 0};
-        std::map<std::pair<int, string>, size_t> used;
-        for (auto& [file, mine] : files) {
-            int64_t ahead = clock_ahead(mine);
-            for (auto* o : mine)
-                if (int64_t time = on_the_clock_of(capture_, connection_.segments[0].time, *o) - ahead; ahead || (time >= from && time < until)) observe(*o, time, own, seen, used);
+            int side = side_of(o);
+            if (side < 0) continue;
+            int64_t ahead = clocks.ahead(connection_.end[side].host), time = on_the_clock_of(capture_, connection_.segments[0].time, o) - ahead;
+            if (time >= from && time < until) observe(o, time, own, seen, used);
         }
         auto earlier = [](const Row& a, const Row& b) { return a.time < b.time; };
         std::stable_sort(own.begin(), own.end(), earlier);

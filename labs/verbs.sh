@@ -22,7 +22,7 @@ set -u
 labs=$(cd "$(dirname "$0")/.." && pwd)
 . "$labs/hosts.$LAB_BACKEND"
 one_stack= started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
-remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' # what a back end may say otherwise
+watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' # what a back end may say otherwise
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
@@ -47,6 +47,7 @@ explain() { say "$*" | fold -s -w 100; }
 
 lab() {
     heading "Lab $(basename "$(dirname "$0")"): $1"
+    echo "$(date -u '+%Y-%m-%d %H:%M UTC') on $(uname -s) $(uname -r), back end $LAB_BACKEND" >"$LAB_LOG/about.txt"
     hosts_up || {
         say "The hosts cannot be made on this machine (back end $LAB_BACKEND)."
         exit 1
@@ -99,11 +100,30 @@ new_port() {
 
 capture() {
     can_capture_on "$1" || return 0
+    watch_states
     eval "interface=\${interface_$1:-$interface} raise=\${raise_$1:-}"
     output=$LAB_LOG/$1.pcap
     launch "tcpdump-$1" "$1" tcpdump -i "$interface" -n -U --immediate-mode -w - "$capture_filter"
     output='' raise=''
     eventually grep -q 'listening on' "$LAB_LOG/tcpdump-$1.err" || fail "tcpdump starts on $1" "tail -n 3 '$LAB_LOG/tcpdump-$1.err'"
+}
+
+# The kernels' states, from the first capture on, into HOST.states: with them the ladder shows what was so and not only what
+# must have been. Hosts that are reached over a network do without.
+watch_states() {
+    [ -z "$watchers$remote" ] && command -v statelog >/dev/null || return 0
+    for host in ${one_stack:-vit001 vit002 vit003}; do
+        [ "$host" != yes ] || host=vit001
+        (
+            exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+            host_exec "$host" statelog --every 5ms --for 10m
+        ) </dev/null >"$LAB_LOG/$host.states" 2>"$LAB_LOG/.$host.statelog" &
+        watchers="$watchers $!"
+    done
+    for host in ${one_stack:-vit001 vit002 vit003}; do
+        [ "$host" != yes ] || host=vit001
+        eventually grep -q watching "$LAB_LOG/.$host.statelog" || fail "statelog starts on $host" "cat '$LAB_LOG/.$host.statelog'"
+    done
 }
 
 can_capture_on() { [ "$can_capture" = yes ] && case " $no_capture " in *" $1 "*) return 1 ;; esac }
@@ -305,11 +325,13 @@ finish() {
     [ $status = 0 ] || [ -z "$remote" ] || for host in vit001 vit002 vit003; do
         (host_exec "$host" true) </dev/null >/dev/null 2>&1 || lost="$lost $host"
     done
-    for name in $started; do
+    captures=$(printf '%s\n' $started | grep '^tcpdump-') # see the others end
+    for name in $(printf '%s\n' $started | grep -v '^tcpdump-') $captures; do
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
     done
+    [ -z "$watchers" ] || { kill -TERM $watchers && wait $watchers; } 2>/dev/null
     for port in $reserved_ports; do rm -f "/tmp/tcp-lab-port-$port"; done
-    rm -f "$LAB_LOG"/.wire "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid
+    rm -f "$LAB_LOG"/.wire "$LAB_LOG"/.*.statelog "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid
     after_lab
     name=$(basename "$(dirname "$0")")
     case $status in
@@ -324,6 +346,7 @@ finish() {
     }
     [ $skipped_packets = 0 ] || verdict="$verdict, $skipped_packets packet checks NOT made on this back end"
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
+    "$labs/report" "$LAB_LOG"
     exit $status
 }
 # What is made of a run's records once its programs have ended.
@@ -331,7 +354,25 @@ after_lab() {
     for pcap in "$LAB_LOG"/*.pcap; do
         [ ! -f "$pcap" ] || tcpdump -n -r "$pcap" >"${pcap%.pcap}.txt" 2>/dev/null
     done
+    draw
     find "$LAB_LOG" -type f -size 0 -exec rm -f {} + # programs that printed nothing
+}
+# ladder.txt and ladder.svg: the capture of vit001, or of the first host that has one, and what else was seen.
+draw() {
+    set --
+    for file in "$LAB_LOG"/*.states; do [ ! -s "$file" ] || set -- "$@" --states "$file"; done
+    for file in "$LAB_LOG"/*.err; do
+        case $file in */tcpdump-*.err) ;; *) [ ! -s "$file" ] || set -- "$@" --log "$file" ;; esac
+    done
+    for host in vit001 vit002 vit003; do
+        eval "address=\${address_$host:-}"
+        [ -z "$address" ] || set -- "$@" --host "$address=$host"
+    done
+    for file in "$LAB_LOG"/vit00[123].pcap; do
+        [ -s "$file" ] || continue
+        ladder "$@" "$file" >"$LAB_LOG/ladder.txt" 2>/dev/null && ladder "$@" --svg "$LAB_LOG/ladder.svg" "$file" && return
+    done
+    rm -f "$LAB_LOG/ladder.txt"
 }
 trap finish EXIT
 trap 'exit 130' INT

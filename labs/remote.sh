@@ -39,7 +39,7 @@ check_hosts_file() {
 }
 
 # fact HOST KEY: what the keeper on HOST said, if it looks like a fact.
-fact() { LC_ALL=C sed -n "s/^$2 \([A-Za-z0-9 ._:,;()@\/\[+-]*\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1; }
+fact() { LC_ALL=C sed -n "s/^$2 \([]A-Za-z0-9 ._:,;()@\/[+-]*\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1; }
 # What came from a host and is to be seen on a terminal: no control characters.
 plain_text() { tr -d '\r' | LC_ALL=C tr -c '\n\t -~' '?'; }
 

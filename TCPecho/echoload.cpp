@@ -273,6 +273,11 @@ public:
             fail_late();
             progress(now_ - start_);
         }
+        for (auto& client : clients_) {
+            if (client.state == Client::connecting) count_retried_syns(client);
+            bool asked = client.state == Client::connecting || client.state == Client::waiting;
+            if (asked && plan_.requests != UINT64_MAX) ++results_.errors["unanswered"], ++results_.failed;  // so many were wanted
+        }
         results_.elapsed = std::chrono::duration<double>(now_ - std::min(now_, counts_from_)).count();
     }
 };

@@ -1,0 +1,227 @@
+// echoload_test.cpp - the measuring client: does it count what happened, and nothing else?
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <atomic>
+#include <cmath>
+
+using namespace test;
+
+// "name": NUMBER in the JSON, first after `after`.
+static double value(const std::string& json, const std::string& name, const std::string& after = "") {
+    size_t at = json.find("\"" + name + "\":", after.empty() ? 0 : json.find("\"" + after + "\":"));
+    return at == json.npos ? -1 : std::stod(json.substr(at + name.size() + 3));
+}
+static size_t count(const std::string& text, const std::string& word) {
+    size_t n = 0;
+    for (size_t at = 0; (at = text.find(word, at)) != text.npos; at += word.size()) ++n;
+    return n;
+}
+static Result load(int port, std::vector<std::string> args) {
+    args.insert(args.end(), {"--format", "json", "127.0.0.1", std::to_string(port)});
+    return run("echoload", args, "", 3 * patience);
+}
+static std::vector<std::string> servers() {
+    std::vector<std::string> found;
+    for (auto name : {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod"}) if (built(name)) found.push_back(name);
+    return found;
+}
+
+// A server that does with each connection what the test says.
+class Fake {
+    Listener listener_;
+    std::atomic<bool> stop_{false};
+    std::thread thread_;
+
+public:
+    explicit Fake(std::function<void(Client&)> serve) : thread_([this, serve] {
+        while (!stop_) try { Client client = listener_.accept(20ms); serve(client); } catch (const std::exception&) {}
+    }) {}
+    ~Fake() { stop_ = true, thread_.join(); }
+    int port() const { return listener_.port(); }
+};
+
+TEST_CASE("echoload: connect mode makes as many connections as asked, on every server", "[echoload]") {
+    auto name = GENERATE(from_range(servers()));
+    CAPTURE(name);
+    Process server(name, {"0"});
+    auto result = load(server.port(), {"--clients", "7", "--requests", "100", "--size", "1000"});
+    CAPTURE(result.out, result.err);
+    CHECK(result.status == 0);
+    CHECK(value(result.out, "requests") == 100);
+    CHECK(value(result.out, "failed") == 0);
+    CHECK(value(result.out, "most_open") <= 7);
+    for (auto kind : {"connect", "wait", "total"}) CHECK(value(result.out, "count", kind) == 100);
+    CHECK(value(result.out, "p50_us", "total") >= value(result.out, "p50_us", "wait") * 0.98);
+    CHECK(value(result.out, "max_us", "total") >= value(result.out, "p99_us", "total"));
+    CHECK(eventually([&] { return count(server.err(), " closed ") == 100; }));
+    CHECK(count(server.err(), " accepted ") == 100);
+}
+
+TEST_CASE("echoload: request mode keeps its connections", "[echoload]") {
+    Process server("TCPmechod", {"0"});
+    auto result = load(server.port(), {"--mode", "request", "--clients", "5", "--requests", "500"});
+    CHECK(result.status == 0);
+    CHECK(value(result.out, "requests") == 500);
+    CHECK(value(result.out, "count", "connect") == 5);
+    CHECK(count(server.err(), " accepted ") == 5);
+}
+
+TEST_CASE("echoload: requests larger than the socket buffers", "[echoload]") {
+    Process server("TCPmechod", {"0"});
+    auto result = load(server.port(), {"--mode", "request", "--clients", "2", "--requests", "6", "--size", "9m"});
+    CHECK(result.status == 0);
+    CHECK(value(result.out, "requests") == 6);
+}
+
+TEST_CASE("echoload: stream mode half-closes and reads to the FIN", "[echoload]") {
+    auto name = GENERATE(as<std::string>{}, "TCPechod", "TCPmechod");
+    Process server(name, {"0"});
+    auto result = load(server.port(), {"--mode", "stream", "--clients", "2", "--requests", "4", "--size", "5m"});
+    CHECK(result.status == 0);
+    CHECK(value(result.out, "requests") == 4);
+    CHECK(eventually([&] { return count(server.err(), " bytes=5242880\n") == 4; }));
+}
+
+TEST_CASE("echoload: idle connections stay until the end, and are all answered before", "[echoload]") {
+    Process server("TCPmechod", {"0"});
+    int port = server.port();
+    Process client("echoload", {"--mode", "idle", "--clients", "500", "--for", "1h", "--format", "json", "127.0.0.1", std::to_string(port)});
+    REQUIRE(client.wait_for_stderr("waiting connections=500 all answered"));
+    CHECK(sockets("ESTABLISHED", port) == 500);
+    client.signal(SIGINT);
+    CHECK(client.wait_exit() == 0);
+    CHECK(value(client.out(), "most_open") == 500);
+    CHECK(value(client.out(), "count", "wait") == 500);
+}
+
+TEST_CASE("echoload: an idle client that is not answered is told", "[echoload]") {
+    Process server("seqserver", {"0"});
+    auto result = load(server.port(), {"--mode", "idle", "--clients", "3", "--for", "300ms"});
+    CHECK(result.status == 1);
+    CHECK(value(result.out, "count", "wait") == 1);
+    CHECK_THAT(result.out, ContainsSubstring("\"unanswered\":2"));
+}
+
+TEST_CASE("echoload: with a hold the sequential server takes clients x hold", "[echoload]") {
+    Process server("seqserver", {"0"});
+    auto result = load(server.port(), {"--clients", "5", "--requests", "5", "--hold", "60ms"});
+    CHECK(result.status == 0);
+    CHECK(value(result.out, "elapsed_s") >= 5 * 0.060);            // nobody can be faster: each holds, one after the other
+    CHECK(value(result.out, "max_us", "wait") >= 4 * 60'000 * 0.98);  // the last waits for four
+    CHECK(value(result.out, "max_us", "connect") < 4 * 60'000);      // though all were connected long ago
+}
+
+TEST_CASE("echoload: failures by kind", "[echoload]") {
+    struct Case { std::string kind; std::function<void(Client&)> serve; };
+    auto one = GENERATE(values<Case>({
+        {"wrong bytes", [](Client& c) { std::string x = c.receive(64); x[40] ^= 1; c.send(x); }},
+        {"wrong bytes", [](Client& c) { std::string x = c.receive(64); c.send(x + "!"); c.receive_all(500ms); }},
+        {"closed early", [](Client& c) { c.send(c.receive(64).substr(0, 63)); }},
+        {"reset", [](Client& c) { c.receive(64); c.reset(); }},
+        {"timeout", [](Client& c) { c.receive_all(1000ms); }}}));
+    CAPTURE(one.kind);
+    Fake server(one.serve);
+    auto result = load(server.port(), {"--requests", "1", "--deadline", "300ms"});
+    CAPTURE(result.out);
+    CHECK(result.status == 1);
+    CHECK(value(result.out, "requests") == 0);
+    CHECK(value(result.out, "failed") == 1);
+    CHECK(value(result.out, one.kind, "errors") == 1);
+}
+
+TEST_CASE("echoload: nobody listens", "[echoload]") {
+    int port = Listener().port();
+    auto result = load(port, {"--clients", "3", "--requests", "9"});
+    CHECK(result.status == 1);
+    CHECK(value(result.out, "refused", "errors") == 9);
+    result = load(port, {"--clients", "3", "--for", "200ms"});  // and does not ask in a loop
+    CHECK(value(result.out, "failed") <= 3 * 21);
+}
+
+TEST_CASE("echoload: a full accept queue shows in the retried SYNs", "[echoload]") {
+    Listener listener(0);  // one connection fits, nobody accepts
+    auto result = load(listener.port(), {"--mode", "idle", "--clients", "4", "--for", "1s500ms"});
+    CHECK(result.status == 1);
+    CHECK(value(result.out, "count", "connect") == 1);
+    CHECK(value(result.out, "retried_syns") == 3);  // one each, a second later
+    CHECK(value(result.out, "unanswered", "errors") == 4);
+}
+
+TEST_CASE("echoload: no load on strangers", "[echoload]") {
+    for (auto address : {"8.8.8.8", "172.32.0.1", "172.15.255.255", "192.169.0.1", "11.0.0.1", "2001:db8::1", "169.253.0.1"}) {
+        auto result = run("echoload", {"--requests", "1", address, "9"});
+        CAPTURE(address, result.err);
+        CHECK(result.status == 2);
+        CHECK_THAT(result.err, ContainsSubstring("--yes"));
+    }
+}
+
+TEST_CASE("echoload: a wrong command line is one clear line and exit status 2", "[echoload]") {
+    for (auto& args : std::vector<std::vector<std::string>>{{}, {"--mode", "x", "127.0.0.1"}, {"--clients", "0", "127.0.0.1"}, {"--clients", "1000000", "127.0.0.1"},
+             {"--for", "2h", "127.0.0.1"}, {"--size", "0", "127.0.0.1"}, {"--format", "xml", "127.0.0.1"}, {"--deadline", "0", "127.0.0.1"}, {"127.0.0.1", "0"}, {"a", "1", "2"}}) {
+        auto result = run("echoload", args);
+        CHECK(result.status == 2);
+        CHECK(count(result.err, "\n") == 1);
+        CHECK(result.out.empty());
+    }
+    Process server("TCPmechod", {"0"});
+    Process limited("echoload", {"--clients", "100", "127.0.0.1", std::to_string(server.port())}, [] { limit(RLIMIT_NOFILE, 64); });
+    CHECK(limited.wait_exit() == 2);
+    CHECK_THAT(limited.err(), ContainsSubstring("ulimit -Hn) is 64"));
+}
+
+TEST_CASE("echoload: histograms of several runs are added, percentiles are right", "[echoload]") {
+    char directory[] = "/tmp/echoload-test-XXXXXX";
+    REQUIRE(mkdtemp(directory));
+    std::string a = directory + std::string("/a"), b = directory + std::string("/b"), sum = directory + std::string("/sum");
+    {
+        std::ofstream one(a), two(b);
+        for (int i = 1; i <= 1000; ++i) (i % 2 ? one : two) << "total " << i * 1000 << " 1\n";  // 1 to 1,000 us, dealt to two hosts
+        two << "total 1000000 0\n";
+    }
+    auto result = run("echoload", {"--merge", a, "--merge", b, "--format", "json", "--histogram", sum});
+    CAPTURE(result.out, result.err);
+    CHECK(result.status == 0);
+    CHECK(value(result.out, "count", "total") == 1000);
+    CHECK(value(result.out, "max_us", "total") == 1000);
+    for (auto& [name, us] : {std::pair("p50_us", 500.0), {"p95_us", 950.0}, {"p99_us", 990.0}}) CHECK(std::abs(value(result.out, name, "total") / us - 1) < 0.017);
+    auto again = run("echoload", {"--merge", sum, "--merge", sum, "--format", "json"});
+    CHECK(value(again.out, "count", "total") == 2000);
+    CHECK(value(again.out, "p95_us", "total") == value(result.out, "p95_us", "total"));
+
+    Process server("TCPmechod", {"0"});
+    std::string port = std::to_string(server.port());
+    CHECK(run("echoload", {"--requests", "10", "--histogram", a, "127.0.0.1", port}).status == 0);
+    auto both = run("echoload", {"--requests", "7", "--merge", a, "--format", "json", "127.0.0.1", port});
+    CHECK(value(both.out, "requests") == 7);
+    CHECK(value(both.out, "count", "total") == 17);
+
+    std::ofstream(b) << "nonsense 1 1\n";
+    CHECK(run("echoload", {"--merge", b}).status == 1);
+    CHECK(run("echoload", {"--merge", directory + std::string("/none")}).status == 1);
+    for (auto& path : {a, b, sum, std::string(directory)}) remove(path.c_str());
+}
+
+TEST_CASE("echoload: text and CSV", "[echoload]") {
+    Process server("TCPmechod", {"0"});
+    std::string port = std::to_string(server.port());
+    auto text = run("echoload", {"--requests", "3", "127.0.0.1", port});
+    CHECK(text.status == 0);
+    CHECK_THAT(text.out, ContainsSubstring("3 requests in ") && ContainsSubstring("p95") && ContainsSubstring("retried SYNs: 0"));
+    CHECK(text.err.empty());  // the progress line is for terminals
+    auto csv = run("echoload", {"--requests", "3", "--format", "csv", "127.0.0.1", port});
+    std::istringstream lines(csv.out);
+    std::string head, row;
+    REQUIRE(std::getline(lines, head));
+    REQUIRE(std::getline(lines, row));
+    CHECK(count(head, ",") == count(row, ","));
+    CHECK(row.rfind("connect,1,64,", 0) == 0);
+}
+
+TEST_CASE("echoload: the warm-up is not counted", "[echoload]") {
+    Process server("TCPmechod", {"0"});
+    auto result = load(server.port(), {"--requests", "5", "--warm-up", "10m"});
+    CHECK(value(result.out, "requests") == 0);
+    CHECK(value(result.out, "count", "total") == 0);
+}

@@ -13,7 +13,7 @@ inline string escaped(const string& text) {
 }
 
 class Svg {
-    static constexpr int width = 1250, left = 430, right = 930, row_height = 40, slant = 12, gap_height = 30;
+    static constexpr int width = 1250, left = 430, right = 930, row_height = 42, slant = 12, gap_height = 30;
     const Names& names_;
     int64_t zero_;
     int y_ = 0;

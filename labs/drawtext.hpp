@@ -80,7 +80,7 @@ public:
         for (auto& remark : picture.remarks) printf("%s\n", remark.c_str());
     }
     static void legend() {
-        printf("\n  STATE observed in the kernel   (STATE) follows from the segments, RFC 9293   !!STATE contradicts them\n");
+        printf("\n  STATE observed in the kernel   (STATE) follows from the segments   !!STATE contradicts them\n");
     }
 };
 

@@ -1,0 +1,243 @@
+// ladder_test.cpp - bin/ladder and bin/statelog as programs: what the picture says, and that nothing in its sources can
+// become markup, break the columns or be taken for observed when it was not.
+#include "catch.hpp"
+#include "segments.hpp"
+#include "../labs/observed.hpp"
+#include "support.hpp"
+
+using namespace test;
+
+namespace {
+
+struct Files {
+    string directory;
+    Files() {
+        char name[] = "/tmp/seeing-XXXXXX";
+        directory = mkdtemp(name);
+    }
+    ~Files() { if (system(("rm -rf " + directory).c_str())) {} }
+    string write(const string& name, const string& text) const {
+        std::ofstream(directory + "/" + name, std::ios::binary) << text;
+        return directory + "/" + name;
+    }
+    string read(const string& name) const {
+        std::ifstream file(directory + "/" + name, std::ios::binary);
+        std::stringstream all;
+        all << file.rdbuf();
+        return all.str();
+    }
+};
+
+string ladder(const std::vector<string>& args, int status = 0) {
+    auto result = run("ladder", args);
+    INFO(result.err);
+    CHECK(result.status == status);
+    return status ? result.err : result.out;
+}
+// The line of the ladder that has `text`.
+string line_with(const string& picture, const string& text) {
+    size_t at = picture.find(text);
+    if (at == string::npos) return "(no '" + text + "' in)\n" + picture;
+    size_t start = picture.rfind('\n', at) + 1;
+    return picture.substr(start, picture.find('\n', at) - start);
+}
+// Columns of a line of UTF-8.
+size_t columns(const string& line) { return std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xc0) != 0x80; }); }
+
+const string echo = "C:SYN S:SYN+ACK C:ACK C:1(6) S:ACK S:1(6) C:ACK C:FIN S:FIN C:ACK", address = "10.98.0.2:40000 10.98.0.1:8990", mirrored = "10.98.0.1:8990 10.98.0.2:40000";
+
+// Seconds that script() has reached: its clock runs through all tests.
+double clock_of(const string& text) {
+    int h, m;
+    double s;
+    sscanf(text.c_str(), "%d:%d:%lf", &h, &m, &s);
+    return h * 3600 + m * 60 + s;
+}
+string at(double seconds) {
+    char text[40];
+    snprintf(text, sizeof text, "%02d:%02d:%09.6f", int(seconds) / 3600, int(seconds) / 60 % 60, std::fmod(seconds, 60));
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("a capture alone makes a ladder of inferred states", "[seeing]") {
+    string picture = ladder({"tests/captures/echo.pcap"});
+    CHECK_THAT(line_with(picture, "PSH(6) seq 1 ack 1"), ContainsSubstring("── PSH(6) seq 1 ack 1 ─"));
+    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 7"), ContainsSubstring("(FIN_WAIT1)") && ContainsSubstring("(CLOSE_WAIT)"));
+    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 8"), ContainsSubstring("(TIME_WAIT)") && ContainsSubstring("(LAST_ACK)"));
+    CHECK(std::count(picture.begin(), picture.end(), '\n') <= 24);  // an ordinary connection fits one screen
+    std::istringstream lines(picture);
+    for (string line; std::getline(lines, line);) CHECK(columns(line) <= 100);
+    CHECK_THAT(ladder({"--ascii", "tests/captures/echo.pcap"}), ContainsSubstring("|-- SYN seq 0 ---"));
+}
+
+TEST_CASE("what statelog saw is observed, what it did not see stays in parentheses, what cannot be is marked", "[seeing]") {
+    Files files;
+    string text = script(echo);
+    double t = clock_of(text);
+    string capture = files.write("a.txt", text);
+    string states = files.write("vit002.states", at(t + 0.001) + " " + address + " - -> ESTABLISHED\n" + at(t + 0.002) + " " + address + " ESTABLISHED -> TIME_WAIT\n");
+    string picture = ladder({"--states", states, "--host", "10.98.0.2=vit002", capture});
+    CHECK_THAT(line_with(picture, "SYN+ACK seq 0"), ContainsSubstring(" ESTABLISHED "));
+    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 7"), ContainsSubstring("(FIN_WAIT1)"));
+    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 8"), ContainsSubstring(" TIME_WAIT ") && ContainsSubstring("(LAST_ACK)"));
+    CHECK_THAT(picture, ContainsSubstring("client vit002"));
+    states = files.write("wrong.states", at(t + 0.003) + " " + mirrored + " ESTABLISHED -> FIN_WAIT2\n");
+    picture = ladder({"--states", states, capture});
+    CHECK_THAT(picture, ContainsSubstring("!!FIN_WAIT2"));
+    CHECK_THAT(picture, ContainsSubstring("!! the kernel's FIN_WAIT2 does not follow"));
+    string json = files.write("j.states", "{\"time\":\"" + at(t + 0.002) + "\",\"local\":\"[::ffff:10.98.0.1]:8990\",\"remote\":\"[::ffff:10.98.0.2]:40000\",\"from\":\"LAST_ACK\",\"to\":\"-\"}\n");
+    CHECK_THAT(line_with(ladder({"--states", json, capture}), "ACK ack 8"), ContainsSubstring(" CLOSED"));
+}
+
+TEST_CASE("the programs' calls stand where they belong, late ones at their own time", "[seeing]") {
+    Files files;
+    string text = script("C:SYN S:SYN+ACK C:ACK C:FIN S:ACK");
+    double t = clock_of(text);
+    string capture = files.write("a.txt", text);
+    string server = files.write("server.err", "seqserver[7]: " + at(t) + " listening on 0.0.0.0:8990 backlog=4096\nseqserver[7]: " + at(t + 3) +
+                                                  " accepted peer=10.98.0.2:40000\nseqserver[7]: " + at(t + 3.001) + " fin peer=10.98.0.2:40000 bytes=0\n");
+    string client = files.write("client.err", "TCPecho[9]: " + at(t + 0.0002) + " connected peer=10.98.0.1:8990 local=10.98.0.2:40000\nTCPecho[9]: " + at(t + 0.0003) + " half-closed sent=0\n");
+    string picture = ladder({"--log", server, "--log", "vit002=" + client, capture});
+    CHECK_THAT(line_with(picture, "SYN+ACK seq 0"), ContainsSubstring("connect()"));
+    CHECK_THAT(line_with(picture, "FIN+ACK"), ContainsSubstring("shutdown()"));
+    CHECK_THAT(line_with(picture, "accept()"), ContainsSubstring("   3.000000 "));
+    CHECK_THAT(line_with(picture, "read()=0"), ContainsSubstring("   3.001000 "));
+}
+
+TEST_CASE("a host whose clock is wrong is put right by cause and effect", "[seeing]") {
+    Files files;
+    string text = script(echo);
+    string capture = files.write("a.txt", text);
+    for (double wrong : {-1000.0, -0.5, 0.5, 1000.0}) {
+        INFO(wrong);
+        double t = clock_of(text) + wrong + 3600;
+        string shifted = text;
+        for (size_t hour = 0; (hour = shifted.find("12:00:", hour)) != string::npos; hour += 6) shifted.replace(hour, 6, "13:00:");
+        capture = files.write("a.txt", shifted);
+        string states = files.write("s", at(t + 0.0002) + " " + mirrored + " - -> ESTABLISHED\n" + at(t + 0.0007) + " " + mirrored + " ESTABLISHED -> CLOSE_WAIT\n" + at(t + 0.0009) + " " + mirrored + " CLOSE_WAIT -> -\n");
+        string picture = ladder({"--states", states, capture});
+        CHECK_THAT(line_with(picture, "ACK ack 1 "), ContainsSubstring(" ESTABLISHED"));
+        CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 7"), ContainsSubstring(" CLOSE_WAIT"));
+        CHECK_THAT(line_with(picture, "ACK ack 8"), ContainsSubstring(" CLOSED"));
+        CHECK(picture.find("!!CLOSE") == string::npos);
+    }
+}
+
+TEST_CASE("segments that cross, get lost and are sent again look so", "[seeing]") {
+    Files files;
+    string crossing = ladder({files.write("a", script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN(1) C:ACK S:ACK"))});
+    CHECK_THAT(line_with(crossing, "C:FIN arrives"), ContainsSubstring("(CLOSING)"));
+    string lost = ladder({"tests/captures/lost-fin.txt"});
+    CHECK_THAT(line_with(lost, "FIN+ACK seq 3001 ack 7"), ContainsSubstring("X─"));
+    CHECK_THAT(line_with(lost, "seq 3001 again"), ContainsSubstring("X┄"));
+    CHECK_THAT(line_with(lost, "ack 7 again"), ContainsSubstring("<┄") && ContainsSubstring("(CLOSE_WAIT)"));
+    CHECK_THAT(lost, ContainsSubstring(": 1200 ms :"));
+}
+
+TEST_CASE("100,000 segments become a few lines in seconds", "[seeing]") {
+    Files files;
+    string text = script("C:SYN S:SYN+ACK C:ACK"), line;
+    text.reserve(16000000);
+    for (int i = 0; i < 50000; ++i) {
+        char pair[400];
+        snprintf(pair, sizeof pair, "12:01:%02d.%06d IP 10.98.0.1.8990 > 10.98.0.2.40000: Flags [.], seq %d, ack 1001, win 9, length 1000\n"
+                                    "12:01:%02d.%06d IP 10.98.0.2.40000 > 10.98.0.1.8990: Flags [.], ack %d, win 9, length 0\n",
+                 i / 1000, i % 1000 * 1000, 1078 + i * 1000, i / 1000, i % 1000 * 1000 + 500, 1078 + (i + 1) * 1000);
+        text += pair;
+    }
+    string capture = files.write("big", text);
+    auto start = Clock::now();
+    string picture = ladder({capture});
+    CHECK(Clock::now() - start < patience);
+    CHECK(std::count(picture.begin(), picture.end(), '\n') < 20);
+    CHECK_THAT(picture, ContainsSubstring("99997 segments, S:(49998000)") || ContainsSubstring("99996 segments, S:(49998000)"));
+}
+
+TEST_CASE("nothing in names, logs or captures becomes markup or a control sequence", "[seeing]") {
+    Files files;
+    const string evil = "<script>alert(1)</script>\x1b[31m&\"'\x01\xff";
+    string text = script(echo), log = "x[1]: 12:00:00.000100 connected peer=10.98.0.1:8990 local=10.98.0.2:40000\nx[1]: 12:00:00.000100 " + evil + " a\nx[1]: 12:00:00.1 evil-verb-is-long data=" + evil + "\n";
+    string capture = files.write("a", text + "12:00:01.0 IP " + evil + ".1 > " + evil + ".2: Flags [S], seq 1, win 1, length 0\n" + evil + "\n");
+    string states = files.write("s", evil + "\n12:00:00.1 " + evil + " " + evil + " - -> ESTABLISHED\n12:00:00.1 10.98.0.2:40000 10.98.0.1:8990 - -> " + evil + "\n");
+    std::vector<string> args = {"--log", files.write("l", log), "--states", states, "--host", "10.98.0.1=" + evil, capture};
+    string picture = ladder(args);
+    CHECK(picture.find('\x1b') == string::npos);
+    CHECK(picture.find('\x01') == string::npos);
+    args.insert(args.begin(), {"--svg", files.directory + "/a.svg"});
+    ladder(args);
+    string svg = files.read("a.svg");
+    CHECK(svg.find("<script") == string::npos);
+    CHECK(svg.find("&lt;script&gt;") != string::npos);
+    CHECK(std::all_of(svg.begin(), svg.end(), [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));
+}
+
+TEST_CASE("the SVG's text stays inside of the picture", "[seeing]") {
+    Files files;
+    string long_name(200, 'n');
+    ladder({"--svg", files.directory + "/a.svg", "--host", "10.98.7.1=" + long_name, "--host", "10.98.7.2=" + long_name, "tests/captures/lost-fin.txt"});
+    string svg = files.read("a.svg");
+    size_t found = 0;
+    for (size_t at = 0; (at = svg.find("<text x=", at)) != string::npos; ++found, ++at) {
+        int x, y;
+        char classes[40], anchor[20];
+        REQUIRE(sscanf(svg.c_str() + at, "<text x=\"%d\" y=\"%d\" class=\"%39[^\"]\" text-anchor=\"%19[^\"]\"", &x, &y, classes, anchor) == 4);
+        size_t start = svg.find('>', at) + 1, length = svg.find('<', start) - start;
+        int width = int(length * (classes[0] == 'h' ? 13.5 : 9.1)), left = anchor == string("end") ? x - width : anchor == string("middle") ? x - width / 2 : x;
+        INFO(svg.substr(start, length));
+        CHECK(left >= 0);
+        CHECK(left + width <= 1250);
+    }
+    CHECK(found > 40);
+}
+
+TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
+    CHECK_THAT(ladder({"/nonexistent"}, 1), ContainsSubstring("/nonexistent: No such file"));
+    CHECK_THAT(ladder({"--connection", "2", "tests/captures/echo.pcap"}, 1), ContainsSubstring("has 1"));
+    CHECK_THAT(ladder({"--states", "/nonexistent", "tests/captures/echo.pcap"}, 1), ContainsSubstring("/nonexistent"));
+    CHECK_THAT(ladder({"--svg", "/nonexistent/a.svg", "tests/captures/echo.pcap"}, 1), ContainsSubstring("/nonexistent/a.svg"));
+    CHECK_THAT(ladder({"--host", "=x", "tests/captures/echo.pcap"}, 2), ContainsSubstring("ADDR=NAME"));
+    CHECK_THAT(ladder({"--width", "5", "tests/captures/echo.pcap"}, 2), ContainsSubstring("--width must be 90..250"));
+}
+
+// ---- statelog --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("statelog prints the life of a connection, and ends when told", "[seeing]") {
+    Listener listener;
+    string port = std::to_string(listener.port());
+    Process log("statelog", {"--port", port, "--every", "1ms"});
+    REQUIRE(log.wait_for_stderr("watching"));
+    CHECK(log.wait_for_stdout(":" + port + " 0.0.0.0:0 - -> LISTEN"));
+    {
+        Client client(listener.port());
+        CHECK(log.wait_for_stdout("-> ESTABLISHED"));
+        auto accepted = listener.accept();
+        client.shutdown_write();
+        CHECK(log.wait_for_stdout("-> CLOSE_WAIT"));
+        CHECK(log.wait_for_stdout("-> FIN_WAIT2"));
+    }
+    CHECK(log.wait_for_stdout("-> TIME_WAIT"));
+    log.signal(SIGINT);
+    CHECK(log.wait_exit() == 0);
+    std::istringstream lines(log.out());
+    lab::Observation o;
+    for (string line; std::getline(lines, line);) {
+        INFO(line);
+        long seconds, us;
+        char local[80], remote[80], from[20], to[20];
+        REQUIRE(sscanf(line.c_str(), "%ld.%6ld %79s %79s %19s -> %19s", &seconds, &us, local, remote, from, to) == 6);
+        CHECK(std::labs(seconds - time(nullptr)) < 60);
+        CHECK((string(local) + " " + remote).find(":" + port) != string::npos);
+    }
+}
+TEST_CASE("statelog's options", "[seeing]") {
+    auto ends = run("statelog", {"--for", "20ms"});
+    CHECK(ends.status == 0);
+    Listener listener;
+    auto json = run("statelog", {"--json", "--time-of-day", "--for", "20ms", "--port", std::to_string(listener.port())});
+    CHECK_THAT(json.out, ContainsSubstring("{\"time\":\"") && ContainsSubstring("\"remote\":\"0.0.0.0:0\",\"from\":\"-\",\"to\":\"LISTEN\"}\n"));
+    CHECK_THAT(run("statelog", {"--every", "1us"}).err, ContainsSubstring("--every must be 100us..1m"));
+    CHECK(run("statelog", {"--port", "0"}).status == 2);
+    CHECK(run("statelog", {"operand"}).status == 2);
+}

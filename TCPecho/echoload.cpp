@@ -68,6 +68,7 @@ struct Plan {
     tcp::Address server;
     uint64_t clients = 1, requests = UINT64_MAX, size = 0;
     tcp::Duration length{}, hold{}, warm_up{}, deadline = std::chrono::seconds(10);
+    bool framed = false;  // for TCPmechod --framed: 4 bytes length, then the rest, in two writes
     tcp::Socket_options options;
 };
 
@@ -88,7 +89,7 @@ class Load {
     std::vector<Client> clients_;
     std::multimap<Time, Client*> alarms_;
     tcp::Descriptor epoll_{epoll_create1(EPOLL_CLOEXEC)};
-    string pattern_, buffer_ = string(256 * 1024, '\0');
+    string pattern_, message_, buffer_ = string(256 * 1024, '\0');
     uint64_t started_ = 0;
     size_t source_ = 0;  // 127.0.0.source_; 0: the kernel's choice
     Time start_, counts_from_, end_, now_;
@@ -183,11 +184,13 @@ class Load {
         else go_on(client);
     }
 
+    // The bytes of the client's request from `at` on, at most a buffer full.
+    const char* bytes(const Client& client, uint64_t at) const { return plan_.framed ? &message_[at] : &pattern_[(client.pattern + at) % 251]; }
     // What the kernel takes. In stream mode, our FIN after the last byte.
     void write(Client& client) {
         while (client.sent < plan_.size) {
-            const char* data = pattern_.data() + (client.pattern + client.sent) % 251;
-            ssize_t n = send(client.socket.fd(), data, std::min<uint64_t>(plan_.size - client.sent, buffer_.size()), MSG_NOSIGNAL);
+            uint64_t most = plan_.framed && client.sent < 4 ? 4 - client.sent : buffer_.size();
+            ssize_t n = send(client.socket.fd(), bytes(client, client.sent), std::min(plan_.size - client.sent, most), MSG_NOSIGNAL);
             if (n < 0 && errno == EAGAIN) return;
             if (n < 0) return fail(client, errno);
             if (client.state == Client::connecting) connected(client);
@@ -206,8 +209,7 @@ class Load {
         ssize_t n = recv(client.socket.fd(), buffer_.data(), buffer_.size(), 0);
         if (n < 0) return errno == EAGAIN || errno == EINTR ? void() : fail(client, errno);
         if (n == 0) return client.received == plan_.size && plan_.mode == Mode::stream ? answered(client) : fail(client, "closed early");
-        const char* expected = pattern_.data() + (client.pattern + client.received) % 251;
-        if (client.received + n > client.sent || memcmp(buffer_.data(), expected, n)) return fail(client, "wrong bytes");
+        if (client.received + n > client.sent || memcmp(buffer_.data(), bytes(client, client.received), n)) return fail(client, "wrong bytes");
         client.received += n;
         if (now_ >= counts_from_) results_.bytes += n;
         if (client.received == plan_.size && plan_.mode != Mode::stream) answered(client);
@@ -254,6 +256,8 @@ class Load {
 public:
     Load(const Plan& plan, Results& results) : plan_(plan), results_(results), clients_(std::min(plan.clients, plan.requests)) {
         for (size_t i = 0; i < buffer_.size() + 251; ++i) pattern_ += char(i % 251);
+        uint32_t length = htonl(uint32_t(plan.size - 4));
+        if (plan.framed) message_ = string((char*)&length, 4) + string(plan.size - 4, 'm');
         for (size_t i = 0; i < clients_.size(); ++i) clients_[i].pattern = i % 251;
     }
 
@@ -412,6 +416,7 @@ int main(int argc, char** argv) try {
          {0, "requests", "N", "end after so many, all clients together", [&](auto v) { plan.requests = tcp::quantity("--requests", v, "1", "1000000000"); }},
          {0, "for", "D", "end after D (5s; with --requests 10m)", [&](auto v) { plan.length = tcp::duration("--for", v, "10ms", "1h"); }},
          {0, "size", "N", "bytes of a request (64; stream 64m)", [&](auto v) { plan.size = tcp::bytes("--size", v, "1", "100g"); }},
+         {0, "framed", nullptr, "messages for TCPmechod --framed, length and bytes in two writes", [&](auto) { plan.framed = true; }},
          {0, "hold", "D", "stay connected for D after each echo (0)", [&](auto v) { plan.hold = tcp::duration("--hold", v, "0", "10m"); }},
          {0, "warm-up", "D", "count nothing in the first D (0)", [&](auto v) { plan.warm_up = tcp::duration("--warm-up", v, "0", "10m"); }},
          {0, "deadline", "D", "a request not answered after D failed (10s)", [&](auto v) { plan.deadline = tcp::duration("--deadline", v, "1ms", "10m"); }},
@@ -424,6 +429,8 @@ int main(int argc, char** argv) try {
     if (plan.size == 0) plan.size = plan.mode == Mode::stream ? 64 << 20 : 64;
     if (plan.length.count() == 0) plan.length = std::chrono::seconds(plan.requests == UINT64_MAX ? 5 : 600);
     if (plan.mode == Mode::idle) plan.requests = plan.clients;
+    if (plan.framed && (plan.mode == Mode::stream || plan.size > 16 << 20)) throw tcp::Usage_error("--framed is for messages of at most 16m, and not for stream mode");
+    if (plan.framed) plan.size += 4;
     if (format != "text" && format != "json" && format != "csv") throw tcp::Usage_error("--format must be text, json or csv");
     if (!operands.empty()) {
         plan.server = tcp::resolve(operands[0], operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 8990).front();

@@ -59,6 +59,7 @@ TEST_CASE("framed: length zero ends, after the replies, by FIN even if more foll
         CHECK(client.receive_all() == replies);
         CHECK(client.end() == Client::Fin);
         writer.join();
+        CHECK(eventually([&] { return sockets("FIN_WAIT2", server.port(), client.local_port()) == 1; }));  // no RST: it reads what comes
     }
     CHECK(eventually([&] { return count(server.err(), " closed ") == 2; }));
 }
@@ -77,6 +78,9 @@ TEST_CASE("framed: huge and negative lengths are refused, and nobody else notice
         CHECK(echoes(good, message("still here")));
     }
     CHECK(resident_kb(server.pid()) < 50'000);
+    Client whole(server.port());  // it is there completely, and too long all the same
+    REQUIRE(whole.send(message(std::string(5000, 'w'))));
+    CHECK(whole.receive_all() == "");
     Client just(server.port());
     CHECK(echoes(just, message(std::string(1000, 'j'))));
 }

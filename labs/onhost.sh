@@ -4,7 +4,7 @@
 #   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY
 #                       prints facts, "KEY VALUE" a line, the last is "ready"; then reads its stdin, where the lab sends a
 #                       byte every two seconds. At its end, or after 20 s of silence, ends what the run started here
-#   leftovers           what earlier runs have left: "DIRECTORY PROCESSES" a line
+#   leftovers           how many dead runs there are, and how many processes of theirs still live
 #   clean               ends and removes it
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 export PATH LC_ALL
@@ -52,6 +52,11 @@ abandoned() {
             find "$run" -prune -mmin +1440
         fi
     done
+}
+leftovers() {
+    runs=0 processes=0
+    for run in $(abandoned); do runs=$((runs + 1)) processes=$((processes + $(processes_of "$run" | sort -u | wc -l))); done
+    echo "$runs $processes"
 }
 clean() {
     for run in $(abandoned); do end_run "$run"; done
@@ -132,8 +137,7 @@ show_facts() {
 
 keep() {
     trap '' HUP INT PIPE
-    left=$(abandoned)
-    fact leftovers $left
+    fact leftovers "$(leftovers)"
     [ "$7" != yes ] || clean
     run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$run/keeper" || exit 1
     trap 'ended=yes' TERM
@@ -159,6 +163,6 @@ keep() {
 
 case $1 in
 keep) shift && keep "$@" ;;
-leftovers) for run in $(abandoned); do echo "$run" $(processes_of "$run" | sort -u); done ;;
+leftovers) leftovers ;;
 clean) clean ;;
 esac

@@ -103,6 +103,21 @@ inline int number(const string& option, const char* text, const char* low, const
 inline size_t bytes(const string& option, const char* text, const char* low, const char* high) { return quantity(option, text, low, high, size_units); }
 inline Duration duration(const string& option, const char* text, const char* low, const char* high) { return Duration(quantity(option, text, low, high, time_units)); }
 
+/// A log line: what does not fit is left out, with room for the '\n' kept.
+struct Line {
+    char text[1024];
+    size_t size = 0;
+    size_t room() const { return sizeof text - 1 - size; }
+    void operator+=(char c) { if (room()) text[size++] = c; }
+    void operator+=(const char* s) { while (*s) *this += *s++; }
+};
+/// Appends n in decimal, with at least `width` digits, to a Line or a std::string.
+template <typename Text> void put(Text& to, int64_t n, int width = 1) {
+    if (n < 0) to += '-', n = -n;
+    if (n > 9 || width > 1) put(to, n / 10, width - 1);
+    to += char('0' + n % 10);
+}
+
 // ---- addresses -------------------------------------------------------------------------------------------------------
 
 /// An IPv4 or IPv6 socket address (ip(7), ipv6(7)).
@@ -113,10 +128,12 @@ struct Address {
     void set_port(int port) { v4.sin_port = htons(uint16_t(port)); }
     /// "10.98.0.1:8990" or "[::1]:8990". Numbers: no name server can delay an accept loop.
     string text() const {
-        char host[INET6_ADDRSTRLEN] = "?";
-        bool six = any.sa_family == AF_INET6;
-        inet_ntop(any.sa_family, six ? (const void*)&v6.sin6_addr : &v4.sin_addr, host, sizeof host);
-        return (six ? "[" + string(host) + "]:" : string(host) + ":") + std::to_string(port());
+        char host[INET6_ADDRSTRLEN];
+        string text;
+        if (any.sa_family == AF_INET6) text = string("[") + inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof host) + "]:";
+        else for (int shift = 24; shift >= 0; shift -= 8) put(text, ntohl(v4.sin_addr.s_addr) >> shift & 255), text += shift ? '.' : ':';
+        put(text, port());
+        return text;
     }
 };
 
@@ -155,22 +172,32 @@ inline std::vector<Address> resolve(string host, int port) {
 
 // ---- log -------------------------------------------------------------------------------------------------------------
 
+/// Local time minus UTC, in seconds, when the program started.
+inline const long utc_offset = [] { time_t now = time(nullptr); tm local{}; localtime_r(&now, &local); return local.tm_gmtoff; }();
+
 /// "NAME[pid]: hh:mm:ss.uuuuuu VERB key=value ..." to stderr, in one write(2) so that lines of processes never mix.
+/// A forked child pays a page fault for each page that it is the first to use, ten for snprintf(3) and localtime_r(3): here
+/// are the %s %d %zu %lu that most lines have, and only who wants more calls vsnprintf(3), for the rest of the line.
 [[gnu::format(printf, 2, 3)]] inline void log(const char* verb, const char* format, ...) {
-    char line[1024];
     timespec now;
-    tm local;
     clock_gettime(CLOCK_REALTIME, &now);
-    localtime_r(&now.tv_sec, &local);
-    int size = snprintf(line, 200, "%s[%d]: %02d:%02d:%02d.%06ld %s ", program_invocation_short_name, getpid(), local.tm_hour,
-                        local.tm_min, local.tm_sec, now.tv_nsec / 1000, verb);
+    long seconds = now.tv_sec + utc_offset;
+    Line line;
+    line += program_invocation_short_name, line += '[', put(line, getpid()), line += "]: ";
+    put(line, seconds / 3600 % 24, 2), line += ':', put(line, seconds / 60 % 60, 2), line += ':', put(line, seconds % 60, 2);
+    line += '.', put(line, now.tv_nsec / 1000, 6), line += ' ', line += verb, line += ' ';
     va_list values;
     va_start(values, format);
-    size += vsnprintf(line + size, sizeof line - size - 1, format, values);
+    for (; *format; ++format) {
+        if (*format != '%') line += *format;
+        else if (format[1] == 's') line += va_arg(values, const char*), format += 1;
+        else if (format[1] == 'd') put(line, va_arg(values, int)), format += 1;
+        else if ((format[1] == 'z' || format[1] == 'l') && format[2] == 'u') put(line, va_arg(values, unsigned long)), format += 2;
+        else { line.size += std::min<size_t>(vsnprintf(line.text + line.size, line.room() + 1, format, values), line.room()); break; }
+    }
     va_end(values);
-    size = std::min<int>(size, sizeof line - 2);
-    line[size++] = '\n';
-    (void)!write(STDERR_FILENO, line, size);  // nobody reads our log? serve on
+    line.text[line.size++] = '\n';
+    (void)!write(STDERR_FILENO, line.text, line.size);  // nobody reads our log? serve on
 }
 
 // ---- sockets ---------------------------------------------------------------------------------------------------------

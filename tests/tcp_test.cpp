@@ -358,6 +358,25 @@ TEST_CASE("a log line is one line, however long what it tells", "[tcp]") {
     CHECK(endless.find('\n') == endless.size() - 1);
 }
 
+TEST_CASE("a log line says what printf would", "[tcp]") {
+    auto told = [](auto... values) {
+        std::string line = stderr_of([&] { tcp::log("x", values...); });
+        return line.substr(line.find(" x ") + 3);
+    };
+    CHECK(told("%s|%d|%d|%d|%zu|%lu", "a%sb", 0, -12, INT_MAX, size_t(7), 4294967296ul) == "a%sb|0|-12|2147483647|7|4294967296\n");
+    CHECK(told("%s %.3f%% %d %s", "half", 0.5, 6, "end") == "half 0.500% 6 end\n");
+    CHECK(told("no conversion") == "no conversion\n");
+    for (int size : {900, 970, 1000, 1023, 1024, 5000}) {  // around the longest line, in both ways to format
+        std::string text(size, 'x');
+        CHECK(told("%s%x", text.c_str(), 0xabc).find_first_not_of("xabc\n") == std::string::npos);
+        CHECK(told("%.*s", size, text.c_str()).find_first_not_of("x\n") == std::string::npos);
+    }
+    time_t now = time(nullptr);
+    char clock[8];
+    strftime(clock, sizeof clock, ": %H:", localtime(&now));
+    CHECK_THAT(stderr_of([] { tcp::log("x", "y"); }), ContainsSubstring(clock));
+}
+
 TEST_CASE("a signal that comes before the wait is not lost", "[tcp]") {
     static volatile sig_atomic_t seen;
     seen = 0;

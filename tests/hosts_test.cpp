@@ -1,0 +1,62 @@
+// The back ends for real hosts, and the doctor: tests/hosts/rig makes three hosts with a real sshd each, and
+// tests/hosts/scenario has what is tried on them; a scenario's last line says what is wrong.
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <cstdlib>
+
+using namespace test;
+
+namespace {
+
+std::string output_of(const std::string& command, int& status) {
+    std::string output;
+    FILE* pipe = popen((command + " 2>&1 </dev/null").c_str(), "r");
+    for (char part[4096]; size_t n = fread(part, 1, sizeof part, pipe);) output.append(part, n);
+    int ended = pclose(pipe);
+    status = WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended);
+    return output;
+}
+
+// Why the rig cannot be had on this machine; empty when it can.
+std::string missing() {
+    int status;
+    output_of("PATH=$PATH:/usr/sbin:/sbin; command -v sshd && command -v ssh", status);
+    if (status) return "no sshd here (openssh-server): the ssh back end is not tested";
+    output_of("tests/hosts/rig true", status);
+    if (status) return "three hosts with sshd cannot be made here: the ssh back end is not tested";
+    for (auto program : {"TCPecho", "TCPechod", "seqserver", "wire"})
+        if (!built(program)) return std::string(program) + " is not built: the remote back ends are not tested";
+    return "";
+}
+
+void scenario(const std::string& name, const std::string& options = "") {
+    static const std::string why = missing();
+    if (!why.empty()) {
+        WARN(why);
+        return;
+    }
+    int status;
+    std::string output = output_of("timeout -k 5 120 tests/hosts/rig " + options + " tests/hosts/scenario " + name, status);
+    INFO(output);
+    if (status == 4) WARN(name << ": no nft here, not tested");
+    else CHECK(status == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a lab over ssh: packets, states, clocks, and nothing left behind", "[hosts]") { scenario("everything"); }
+TEST_CASE("an ordinary user, nothing shared, no right to capture: programs are shipped, states only, said aloud", "[hosts]") {
+    scenario("states_only", getuid() ? "--own-home" : "--own-home --user student");
+}
+TEST_CASE("an ordinary user whose tcpdump may capture", "[hosts]") { scenario("everything", getuid() ? "--capture" : "--capture --user student"); }
+TEST_CASE("a lab through any command that runs commands on hosts", "[hosts]") { scenario("any_command"); }
+TEST_CASE("words arrive on a host unchanged", "[hosts]") { scenario("words"); }
+TEST_CASE("nothing in a hosts file or from a host is executed here", "[hosts]") { scenario("hostile"); }
+TEST_CASE("two users at once on the same hosts", "[hosts]") { scenario("two_users", "--own-home"); }
+TEST_CASE("a run that is interrupted or killed leaves nothing on the hosts", "[hosts]") { scenario("interrupted"); }
+TEST_CASE("sshd dies in the middle: said, nothing left, the next run works", "[hosts]") { scenario("sshd_dies"); }
+TEST_CASE("the network goes in the middle: said, nothing left, the next run works", "[hosts]") { scenario("network_goes"); }
+TEST_CASE("the doctor names what is wrong with hosts", "[hosts]") { scenario("doctor_names"); }
+TEST_CASE("the doctor names what is wrong between hosts", "[hosts]") { scenario("doctor_pairs"); }
+TEST_CASE("the doctor finds and ends what a dead run has left", "[hosts]") { scenario("doctor_cleans", "--own-home"); }

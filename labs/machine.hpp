@@ -72,29 +72,31 @@ class Receipts {
 
     // Everything `from` sends, as its peer's answers show it.
     void follow(int from, bool from_syn) {
-        std::map<std::pair<int64_t, bool>, size_t> waiting;  // end in sequence space, and is it a SYN+ACK -> last transmission
+        // End in sequence space, and is it a SYN+ACK -> the last transmission, and those at practically the same moment.
+        std::map<std::pair<int64_t, bool>, std::vector<size_t>> waiting;
         size_t answer = 0, after_syn = lost, earliest = 0;   // the peer's last segment, its last but SYNs; no receipt before
         bool answered_syn = !from_syn;
         for (size_t i = 0; i < segments_.size(); ++i) {
             const Segment& s = segments_[i];
             if (s.side == from) {
-                if (s.space() && !s.rst) waiting[{s.end(), s.syn && s.acks}] = i;
-                else at_[i] = i;                             // no answer is to be expected
+                if (s.space() == 0 || s.rst) { at_[i] = i; continue; }  // no answer is to be expected
+                auto& copies = waiting[{s.end(), s.syn && s.acks}];
+                if (!copies.empty() && (s.time == 0 || s.time - segments_[copies.back()].time > 50)) copies.clear();
+                copies.push_back(i);
                 continue;
             }
             answered_syn |= s.syn;
             bool valid = answered_syn || s.rst;              // else an old connection's TIME_WAIT answers our SYN
             int64_t covered = !valid ? -1 : s.acks ? s.ack : s.rst ? INT64_MAX : 0;
             while (!waiting.empty() && waiting.begin()->first.first <= covered && !(s.syn && waiting.begin()->first.second)) {
-                size_t sent = waiting.begin()->second;
-                at_[sent] = earliest = std::max({sent, answer, earliest});
+                for (size_t sent : waiting.begin()->second) at_[sent] = earliest = std::max({sent, answer, earliest});
                 waiting.erase(waiting.begin());
             }
             answer = i;
             if (!s.syn) after_syn = i;
         }
-        for (auto& [end, i] : waiting)                       // the capture ends before the answer: taken as received
-            if ((after_syn == lost || after_syn < i) && !segments_[i].again) at_[i] = std::max(i, answer);
+        for (auto& [end, copies] : waiting)                  // the capture ends before the answer: taken as received
+            if (size_t i = copies[0]; (after_syn == lost || after_syn < i) && !segments_[i].again) at_[i] = std::max(i, answer);
     }
     // An ACK that its receiver has not seen: it sends the same again. A reset that came after everything else it sent.
     void correct() {

@@ -115,12 +115,26 @@ class Painter {
     }
     const Row& row_const(size_t i) const { return picture_.rows[i]; }
 
+    // States between two observed ones that would have lasted long enough to be observed: they were not, so what led to them
+    // did not arrive.
+    void disprove(int side, size_t from, size_t to) {
+        for (size_t i = from; i < to; ++i) {
+            Row& r = row(inferred_[side][i].row);
+            if (row(inferred_[side][i + 1].row).time - r.time < 100000) continue;
+            r.cell[side].claim = Claim::none;
+            if (r.segment != Row::no_segment && connection_.segments[r.segment].side != side) r.received = false;
+        }
+    }
     void observe(const Observation& o, int64_t time, std::vector<Row>& own, size_t (&seen)[2], std::map<std::pair<int, string>, size_t>& used) {
         int side = side_of(o);
         if (o.state) {
             auto& marks = inferred_[side];
-            for (size_t i = seen[side]; i < marks.size(); ++i)
-                if (marks[i].state == *o.state && row(marks[i].row).time < time + 2000) return void((row(marks[i].row).cell[side].claim = Claim::observed, seen[side] = i + 1));
+            for (size_t i = seen[side]; i < marks.size(); ++i) {
+                if (marks[i].state != *o.state || row(marks[i].row).time >= time + 2000) continue;
+                if (seen[side] > 0) disprove(side, seen[side], i);
+                row(marks[i].row).cell[side].claim = Claim::observed, seen[side] = i + 1;
+                return;
+            }
             Row& r = own.emplace_back();
             r.time = time;
             r.cell[side] = {*o.state == State::closed ? Claim::observed : Claim::contradicting, *o.state, ""};

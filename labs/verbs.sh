@@ -122,7 +122,7 @@ watch_states() {
     done
     for host in ${one_stack:-vit001 vit002 vit003}; do
         [ "$host" != yes ] || host=vit001
-        eventually grep -q watching "$LAB_LOG/.$host.statelog" || fail "statelog starts on $host" "cat '$LAB_LOG/.$host.statelog'"
+        eventually grep -qs watching "$LAB_LOG/.$host.statelog" || fail "statelog starts on $host" "cat '$LAB_LOG/.$host.statelog'"
     done
 }
 
@@ -341,7 +341,7 @@ finish() {
     esac
     [ -z "$lost" ] || {
         say "" "The connection to$lost was lost. What came from there until then is in the log; what still runs there ends itself" \
-            "within 25 seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."
+            "within ${patience:-25} seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."
         verdict="CUT after $checks checks, no connection to$lost"
     }
     [ $skipped_packets = 0 ] || verdict="$verdict, $skipped_packets packet checks NOT made on this back end"

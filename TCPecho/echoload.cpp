@@ -267,9 +267,10 @@ public:
         counts_from_ = start_ + plan_.warm_up;
         Time end = start_ + plan_.length, tick = start_;
         for (auto& client : clients_) begin(client);
-        while (!stop && now_ < end && (results_.open > 0 || !alarms_.empty())) {
+        for (bool last = false; !last && now_ < end && (results_.open > 0 || !alarms_.empty());) {
             epoll_event events[256];
-            int ready = wait(std::min(end, tick), events, 256);
+            last = stop;  // once more, for what has come already
+            int ready = wait(last ? now_ : std::min(end, tick), events, 256);
             for (int i = 0; i < ready; ++i) event(*static_cast<Client*>(events[i].data.ptr), events[i].events);
             fire_alarms();
             if (now_ < tick) continue;

@@ -1,6 +1,6 @@
 // halfclose-client - reads from a server, and after a while closes its own half: our FIN leaves, reading goes on.
 //
-//   halfclose-client [options] [HOST [PORT]]      default 127.0.0.1:4000; exit status 0 only if all went as it was told
+//   halfclose-client [options] [HOST [PORT]]      default 127.0.0.1:4000
 //
 // Look for: our FIN in the midst of the server's data; FIN_WAIT2 here and CLOSE_WAIT there for as long as data flows, with
 // no timer in `ss -o`; TIME_WAIT here at the end. With --end close the server's data is answered by our RST.
@@ -88,8 +88,13 @@ private:
             done += n;
         }
         if (!settings.echo || before_fin_) return;
-        tcp::write_all(server_, data, size);
-        if (say.level == DEBUG) say(DEBUG, "wrote", "write back data", {{"size", size}});
+        try {
+            tcp::write_all(server_, data, size);
+            if (say.level == DEBUG) say(DEBUG, "wrote", "write back data", {{"size", size}});
+        } catch (const std::system_error& error) {  // the server is gone; what it has sent is still here to be read
+            say(ERROR, "failed", "failed to write data", {{"error", quoted(error.what())}});
+            settings.echo = false;
+        }
     }
     void wait(tcp::Duration limit) const {
         pollfd socket{server_.socket.fd(), short(reading_ ? POLLIN : 0), 0};

@@ -1,9 +1,9 @@
 # onhost.sh - what happens on a real host before and after a lab's programs run there. Never installed: labs/remote.sh and
 # labs/doctor send it over the connection as the text of `sh -c`. POSIX sh; needs no rights.
 #
-#   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY
+#   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY PATIENCE
 #                       prints facts, "KEY VALUE" a line, the last is "ready"; then reads its stdin, where the lab sends a
-#                       byte every two seconds. At its end, or after 20 s of silence, ends what the run started here
+#                       byte every two seconds. At its end, or after PATIENCE s of silence, ends what the run started here
 #   leftovers           how many dead runs there are, and how many processes of theirs still live
 #   clean               ends and removes it
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -156,7 +156,7 @@ keep() {
     echo ready
     ended=
     # dd returns at the end of the input with nothing, at a heartbeat with a byte; timeout is for a silent network
-    while [ -z "$ended" ] && [ -n "$(timeout 20 dd bs=1 count=1 2>/dev/null)" ]; do :; done
+    while [ -z "$ended" ] && [ -n "$(timeout "$8" dd bs=1 count=1 2>/dev/null)" ]; do :; done
     end_run "$run"
     [ -z "$first" ] || rm -f "/tmp/tcp-lab-ports-$first"
 }

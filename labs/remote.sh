@@ -5,7 +5,8 @@
 #   disconnect HOST            ends the connection
 #
 # On every host a keeper (labs/onhost.sh) holds the run's directory: the pids of what was started, the programs where the
-# home is not shared. It lives as long as this shell says so every two seconds; then it ends what is left. Nothing that a
+# home is not shared. It lives as long as this shell says so every two seconds; after 20 s of silence (the hosts file may say
+# otherwise: patience 60) it ends what is left. Nothing that a
 # host prints is executed or used as a file name here: facts are checked against what they may look like.
 
 labs=${labs:-$(cd labs && pwd)}
@@ -13,7 +14,7 @@ hosts_file=${LAB_HOSTS:-$labs/hosts.conf}
 
 # ---- the hosts file: data, never executed -------------------------------------------------------------------------------
 
-hosts() { awk 'NF && !/^[ \t]*#/ && $1 !~ /^(exec|ssh_config|bind|ports)$/ { print $1 }' "$hosts_file"; }
+hosts() { awk 'NF && !/^[ \t]*#/ && $1 !~ /^(exec|ssh_config|bind|ports|patience)$/ { print $1 }' "$hosts_file"; }
 setting() { awk -v key="$1" '$1 == key { sub(/^[ \t]*[^ \t]+[ \t]*/, ""); sub(/[ \t]+$/, ""); print; exit }' "$hosts_file"; }
 column() { awk -v host="$1" -v n="$2" '$1 == host { print n <= NF ? $n : "-"; exit }' "$hosts_file"; }
 
@@ -26,6 +27,7 @@ check_hosts_file() {
         $1 == "ssh_config" { if (NF != 2) bad("ssh_config takes one file"); next }
         $1 == "bind" { if ($0 !~ /^[ \t]*bind[ \t]+(data|all)[ \t]*$/) bad("bind is data or all"); next }
         $1 == "ports" { if (NF != 2 || $2 !~ /^[0-9]+$/ || $2 < 1024 || $2 > 65500) bad("ports takes the first port, 1024..65500"); next }
+        $1 == "patience" { if (NF != 2 || $2 !~ /^[0-9]+$/ || $2 < 5 || $2 > 300) bad("patience takes seconds, 5..300"); next }
         $1 !~ /^[a-z][a-z0-9]*$/ { bad("a host is called [a-z][a-z0-9]*, as vit001"); next }
         seen[$1]++ { bad($1 " is there twice") }
         NF < 2 || NF > 4 { bad("a host has a name, how to reach it, its data address, its interface") }
@@ -81,6 +83,8 @@ open_hosts() {
     LAB_PRIVATE=$(mktemp -d /tmp/tcp-lab-run.XXXXXX) || return 1
     export LAB_PRIVATE
     read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$LAB_PRIVATE/keeper"
+    patience=$(setting patience)
+    patience=${patience:-20}
     sum=$(cd bin && cksum $programs | cksum)
     for host in $list; do keep "$host" & keepers="$keepers $!"; done
 }
@@ -109,7 +113,7 @@ keep() {
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
     sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
         while [ -d "/proc/$2" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
-        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy") \
+        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience") \
             >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"
@@ -196,7 +200,8 @@ hosts_up() {
         eval "$host=\$address run_$host=\$run bin_$host=\$(bin_on $host) raise_$host=\$raise interface_$host=\$(fact $host interface)"
         [ ! -s "$LAB_PRIVATE/$host.clock" ] || echo "$host $(cat "$LAB_PRIVATE/$host.clock")" >>"$LAB_LOG/clocks.txt"
     done
-    bind_address=$(setting bind)
+    bind_address=$(setting bind) patience=$(setting patience)
+    patience=${patience:-20}
 }
 
 # host_exec HOST COMMAND...: become COMMAND on HOST. The shell there turns a death by signal into a status, as every shell does.

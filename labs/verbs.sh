@@ -341,7 +341,7 @@ finish() {
     esac
     [ -z "$lost" ] || {
         say "" "The connection to$lost was lost. What came from there until then is in the log; what still runs there ends itself" \
-            "within ${patience:-25} seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."
+            "within ${patience:-20} seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."
         verdict="CUT after $checks checks, no connection to$lost"
     }
     [ $skipped_packets = 0 ] || verdict="$verdict, $skipped_packets packet checks NOT made on this back end"

@@ -21,12 +21,12 @@
 set -u
 labs=$(cd "$(dirname "$0")/.." && pwd)
 . "$labs/hosts.$LAB_BACKEND"
-one_stack= started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
+one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
 watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' # what a back end may say otherwise
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
-bold= plain=
+bold='' plain=''
 [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && bold=$(printf '\033[1m') plain=$(printf '\033[0m')
 
 # What came from a host is shown without control characters: nothing there can write our terminal's sequences.

@@ -54,7 +54,7 @@ class Svg {
         if (!row.received) to = from + (to - from) * 3 / 4, arrival = y + (arrival - y) * 3 / 4;
         add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"arrow%s\"%s/>\n", from, y, to, arrival, s.again ? " again" : "", row.received ? " marker-end=\"url(#head)\"" : "");
         if (!row.received) add("<path d=\"M%d %dl14 14m0 -14l-14 14\" class=\"lost\"/>\n", to - 7, arrival - 7);
-        string words = label(s) + (s.again ? ", again" : s.fills_gap ? ", late" : "");
+        string words = (row.wrong ? "!! " : "") + label(s) + (s.again ? ", again" : s.fills_gap ? ", late" : "");
         bool at_start = crosses || !row.received;
         int x = at_start ? (s.side == client ? left + 16 : right - 16) : (left + right) / 2;
         text(x, y - (at_start ? 6 : 3), s.syn || s.fin || s.rst ? "m b" : "m", !at_start ? "middle" : s.side == client ? "start" : "end", words);

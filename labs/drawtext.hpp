@@ -32,7 +32,7 @@ class Text {
     }
     // "-- SYN seq 0 ----->": an arrow as long as the column, dotted when sent again, with an X when it is lost.
     string arrow(const Row& row, const Segment& s) const {
-        string words = label(s), again = s.again ? " again" : s.fills_gap ? " late" : "";
+        string words = (row.wrong ? "!!" : "") + label(s), again = s.again ? " again" : s.fills_gap ? " late" : "";
         int room = arrow_width_ - 6 - (row.received ? 0 : 6) - int(again.size());
         if (int(words.size()) > room) words = words.substr(0, words.find(" ack "));
         words = words.substr(0, room) + again;

@@ -18,12 +18,20 @@ inline const char* name(State state) {
 struct End {
     State state = State::closed;
     bool passive = false;         // came from LISTEN: a reset in SYN_RECV leads back there
+    bool answered = false;        // in SYN_SENT: its SYN has been answered, but nobody took the answer
     int64_t sent = 0, fin = -1;   // its next sequence number; the one after its FIN, once it has sent one
 
+    /// What RFC 9293 does not let this end send now, in words; else nothing.
+    string complaint(const Segment& s) const {
+        if (s.rst || s.again || s.space() == 0) return "";
+        if (fin >= 0 && s.end() > fin) return "sends behind its own FIN";
+        bool opened = state != State::closed && state != State::listen;
+        return !opened && !s.syn ? string("sends data or FIN in ") + name(state) : "";
+    }
     void send(const Segment& s) {
         if (s.rst) {
             // In SYN_SENT a bare RST answers an ACK of something older; the attempt to connect goes on. A listener never closes so.
-            bool stays = state == State::listen || (state == State::syn_sent && !s.acks);
+            bool stays = state == State::listen || (state == State::syn_sent && !s.acks && !answered);
             if (!stays) state = State::closed;
             return;
         }
@@ -69,6 +77,7 @@ struct Transition {
 class Receipts {
     const std::vector<Segment>& segments_;
     std::vector<size_t> at_;
+    std::vector<bool> refused_;
 
     // Everything `from` sends, as its peer's answers show it.
     void follow(int from, bool from_syn) {
@@ -89,7 +98,7 @@ class Receipts {
             bool valid = answered_syn || s.rst;              // else an old connection's TIME_WAIT answers our SYN
             int64_t covered = !valid ? -1 : s.acks ? s.ack : s.rst ? INT64_MAX : 0;
             while (!waiting.empty() && waiting.begin()->first.first <= covered && !(s.syn && waiting.begin()->first.second)) {
-                for (size_t sent : waiting.begin()->second) at_[sent] = earliest = std::max({sent, answer, earliest});
+                for (size_t sent : waiting.begin()->second) at_[sent] = earliest = std::max({sent, answer, earliest}), refused_[sent] = !s.acks;
                 waiting.erase(waiting.begin());
             }
             answer = i;
@@ -114,15 +123,18 @@ class Receipts {
 
 public:
     static constexpr size_t lost = SIZE_MAX;
-    explicit Receipts(const Connection& c) : segments_(c.segments), at_(c.segments.size(), lost) {
+    explicit Receipts(const Connection& c) : segments_(c.segments), at_(c.segments.size(), lost), refused_(c.segments.size()) {
         bool from_syn = c.whole && !c.segments[0].acks;
         follow(client, from_syn), follow(server, from_syn), correct();
     }
     size_t operator[](size_t i) const { return at_[i]; }
+    /// Answered by a reset without ACK: there was no connection any more that could have taken it.
+    bool refused(size_t i) const { return refused_[i]; }
 };
 
-/// All transitions of a connection, in the order in which they happened. `initial` gets the states before the first segment.
-inline std::vector<Transition> transitions(const Connection& c, State (&initial)[2]) {
+/// All transitions of a connection, in the order in which they happened. `initial` gets the states before the first segment,
+/// `complaints` the segments that cannot be.
+inline std::vector<Transition> transitions(const Connection& c, State (&initial)[2], std::map<size_t, string>* complaints = nullptr) {
     Receipts receipts(c);
     End ends[2];
     bool answered = false;  // somebody listens
@@ -140,12 +152,15 @@ inline std::vector<Transition> transitions(const Connection& c, State (&initial)
     std::vector<Transition> all;
     auto step = [&](size_t segment, size_t position, int side, bool sends) {
         State before = ends[side].state;
+        if (string wrong = ends[side].complaint(c.segments[segment]); sends && complaints && !wrong.empty()) (*complaints)[segment] = wrong;
         sends ? ends[side].send(c.segments[segment]) : ends[side].receive(c.segments[segment]);
         if (ends[side].state != before) all.push_back({segment, position, side, before, ends[side].state});
     };
     for (size_t i = 0; i < c.segments.size(); ++i) {
         step(i, i, c.segments[i].side, true);
-        for (size_t m : received[i]) step(m, i, other(c.segments[m].side), false);
+        for (size_t m : received[i])
+            if (!receipts.refused(m)) step(m, i, other(c.segments[m].side), false);
+            else ends[other(c.segments[m].side)].answered |= c.segments[m].syn;
     }
     return all;
 }

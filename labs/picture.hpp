@@ -20,6 +20,7 @@ struct Row {
     size_t segment = no_segment;       // whose arrow starts here
     size_t arrives = no_segment;       // whose arrow ends here, when that is another row
     bool received = true;              // false: the arrow is lost on its way
+    bool wrong = false;                // nobody may send this segment now
     size_t folded = 0;                 // so many segments in one row, described by `note`
     string note;
     static constexpr size_t no_segment = SIZE_MAX;
@@ -66,16 +67,19 @@ class Painter {
     void draw_segments() {
         Receipts receipts(connection_);
         State initial[2];
-        auto all = transitions(connection_, initial);
+        std::map<size_t, string> complaints;
+        auto all = transitions(connection_, initial, &complaints);
         auto next = all.begin();
         if (connection_.whole) {
             picture_.rows.emplace_back().time = connection_.segments[0].time;
             for (int side : {client, server}) row(0).cell[side] = {Claim::inferred, initial[side], ""}, inferred_[side].push_back({0, initial[side]});
         }
+        for (auto& [i, why] : complaints)
+            if (picture_.remarks.size() < 10) picture_.remarks.push_back("!! " + connection_.segments[i].text() + ": " + (connection_.segments[i].side == client ? "the client " : "the server ") + why);
         for (size_t i = 0; i < connection_.segments.size(); ++i) {
             row_of_.push_back(picture_.rows.size());
             Row& r = picture_.rows.emplace_back();
-            r.time = connection_.segments[i].time, r.segment = i, r.received = receipts[i] != Receipts::lost;
+            r.time = connection_.segments[i].time, r.segment = i, r.received = receipts[i] != Receipts::lost, r.wrong = complaints.count(i);
             for (; next != all.end() && next->position == i; ++next) put(*next);
         }
     }
@@ -196,7 +200,7 @@ inline void fold(Picture& picture) {
     auto plain = [&](const Row& r) {
         bool calls = (!r.cell[0].call.empty() && r.segment == Row::no_segment) || (!r.cell[1].call.empty() && r.segment == Row::no_segment);
         if (calls) return r.cell[0].call.compare(0, 5, "read(") == 0 || r.cell[0].call.compare(0, 5, "write") == 0 || r.cell[1].call.compare(0, 5, "read(") == 0 || r.cell[1].call.compare(0, 5, "write") == 0;
-        return r.cell[0].claim == Claim::none && r.cell[1].claim == Claim::none && r.segment != Row::no_segment && r.received &&
+        return r.cell[0].claim == Claim::none && r.cell[1].claim == Claim::none && r.segment != Row::no_segment && r.received && !r.wrong &&
                !segments[r.segment].syn && !segments[r.segment].fin && !segments[r.segment].rst;
     };
     std::vector<Row> rows;

@@ -136,6 +136,13 @@ TEST_CASE("segments that cross, get lost and are sent again look so", "[seeing]"
     CHECK_THAT(lost, ContainsSubstring(": 1200 ms :"));
 }
 
+TEST_CASE("a segment that may not be is marked", "[seeing]") {
+    Files files;
+    string picture = ladder({files.write("a", script("C:SYN S:SYN+ACK C:ACK C:FIN S:ACK C:2(6)"))});
+    CHECK_THAT(line_with(picture, "PSH(6)"), ContainsSubstring("── !!PSH(6) seq 2"));
+    CHECK_THAT(picture, ContainsSubstring("!! C:PSH(6): the client sends behind its own FIN"));
+}
+
 TEST_CASE("100,000 segments become a few lines in seconds", "[seeing]") {
     Files files;
     string text = script("C:SYN S:SYN+ACK C:ACK"), line;

@@ -64,6 +64,25 @@ TEST_CASE("a bare reset in SYN_SENT answers an old acknowledgement; the attempt 
     // a listener that is gone has left a TIME_WAIT: SYN, challenge ACK, RST, the SYN again, refused (facts 5.7)
     check("C:SYN S:ACK(77777) C:RST C:SYN S:RST+ACK", "CLOSED SYN_SENT CLOSED", "CLOSED");
 }
+TEST_CASE("what a bare reset answers was taken by nobody", "[seeing]") {
+    // the client's orphan in FIN_WAIT2 is gone after a minute: data, or the FIN, gets a reset (facts 5.3, 5.5)
+    check(open + "C:FIN S:ACK S:FIN C:RST", opens_c + " FIN_WAIT1 FIN_WAIT2 CLOSED", opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
+    check(open + "C:FIN S:ACK S:1(6) C:RST", opens_c + " FIN_WAIT1 FIN_WAIT2 CLOSED", opens_s + " CLOSE_WAIT CLOSED");
+    // closing with data unread resets too, but says how far it had got
+    check(open + "S:FIN C:RST+ACK", opens_c + " CLOSE_WAIT CLOSED", opens_s + " FIN_WAIT1 CLOSED");
+}
+TEST_CASE("segments that RFC 9293 does not allow", "[seeing]") {
+    auto complaints = [](const string& words) {
+        State initial[2];
+        std::map<size_t, string> found;
+        transitions(connection(words), initial, &found);
+        return found;
+    };
+    CHECK(complaints(open + "C:1(6) S:ACK C:FIN S:FIN C:ACK").empty());
+    CHECK(complaints(open + "C:FIN S:ACK S:1(6) C:ACK S:FIN S:FIN C:ACK").empty());
+    CHECK(complaints(open + "C:FIN S:ACK C:2(6)").at(5) == "sends behind its own FIN");
+    CHECK(complaints(open + "C:RST C:1(6)").at(4) == "sends data or FIN in CLOSED");
+}
 TEST_CASE("what got lost was not received", "[seeing]") {
     check(open + "C:FIN C:FIN C:FIN", opens_c + " FIN_WAIT1", opens_s);
     check(open + "C:FIN C:FIN S:ACK", opens_c + " FIN_WAIT1 FIN_WAIT2", opens_s + " CLOSE_WAIT");

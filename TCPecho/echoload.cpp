@@ -127,10 +127,10 @@ class Load {
                      : error == EADDRNOTAVAIL ? "no port left" : error == EMFILE || error == ENFILE ? "no descriptor left" : strerror(error));
     }
 
-    // With all ports of 127.0.0.1 in TIME_WAIT, a loopback client goes on as 127.0.0.2, up to .9.
+    // With all ports of 127.0.0.1 in TIME_WAIT, a loopback client goes on as 127.0.0.2, and so on to .9 and round again.
     bool next_source() {
         bool loopback = plan_.server.any.sa_family == AF_INET && ntohl(plan_.server.v4.sin_addr.s_addr) >> 24 == 127;
-        if (loopback) source_ = source_ % 9 + 1;
+        source_ = source_ == 0 ? 2 : source_ % 9 + 1;
         return loopback;
     }
     void bind_source(Client& client) {
@@ -140,15 +140,15 @@ class Load {
         if (bind(client.socket.fd(), &source.any, source.size())) tcp::fail("bind " + source.text());
     }
 
-    void begin(Client& client, bool again = true) {
+    void begin(Client& client, int sources = 9) {
         now_ = client.began = Clock::now();
-        if (again) ++started_;
+        if (sources == 9) ++started_;
         client.socket = tcp::Descriptor(socket(plan_.server.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
         if (client.socket.fd() < 0) return fail(client, errno);
         for (auto& [option, value] : plan_.options) tcp::set_option(client.socket, *option, value);
         if (source_) bind_source(client);
         if (::connect(client.socket.fd(), &plan_.server.any, plan_.server.size()) && errno != EINPROGRESS) {
-            if (errno == EADDRNOTAVAIL && again && next_source()) return begin(client, false);
+            if (errno == EADDRNOTAVAIL && sources > 1 && next_source()) return begin(client, sources - 1);
             return fail(client, errno);
         }
         client.state = Client::connecting;

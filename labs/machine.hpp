@@ -104,8 +104,11 @@ class Receipts {
             answer = i;
             if (!s.syn) after_syn = i;
         }
+        int64_t reset = -1;                                  // where the resets of `from` stand: they count only behind the rest
+        for (auto& s : segments_)
+            if (s.side == from && s.rst) reset = std::max(reset, s.seq);
         for (auto& [end, copies] : waiting)                  // the capture ends before the answer: taken as received
-            if (size_t i = copies[0]; (after_syn == lost || after_syn < i) && !segments_[i].again) at_[i] = std::max(i, answer);
+            if (size_t i = copies[0]; ((after_syn == lost || after_syn < i) && !segments_[i].again) || end.first <= reset) at_[i] = std::max(i, answer);
     }
     // An ACK that its receiver has not seen: it sends the same again. A reset that came after everything else it sent.
     void correct() {

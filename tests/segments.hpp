@@ -33,7 +33,7 @@ inline string script(const string& words, uint32_t isn = 1000) {
         } else {
             if (what.find("SYN") != what.npos) flags += "S", seq = 0;
             if (what.find("FIN") != what.npos) flags += "F", seq = fin_at[side] ? fin_at[side] : std::max(1u, next[side]);
-            if (what.find("RST") != what.npos) flags += "R";
+            if (what.find("RST") != what.npos) flags += "R", seq = next[side];
             if (size_t open = what.find('('); open != what.npos) ack = atoi(what.c_str() + open + 1);
         }
         bool bare = what == "SYN" || what == "RST";

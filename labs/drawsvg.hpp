@@ -28,6 +28,7 @@ class Svg {
         body_ += piece;
     }
     void text(int x, int y, const char* classes, const char* anchor, const string& words) {
+        if (words.empty()) return;
         add("<text x=\"%d\" y=\"%d\" class=\"%s\" text-anchor=\"%s\">", x, y, classes, anchor);
         body_ += escaped(words) + "</text>\n";
     }
@@ -86,49 +87,54 @@ class Svg {
         return at;
     }
 
-public:
-    Svg(const Names& names, int64_t zero) : names_(names), zero_(zero) {}
-
-    void draw(const Picture& p) {
-        const Connection& c = *p.connection;
-        header(c);
-        int top = y_ - 20;
-        string above;
-        std::swap(above, body_);
-        std::vector<int> at = places(p);
-        std::map<size_t, int> arrivals;
-        for (size_t i = 0; i < p.rows.size(); ++i)
-            if (p.rows[i].arrives != Row::no_segment) arrivals[p.rows[i].arrives] = at[i];
-        string pauses;
-        std::swap(pauses, body_);
-        for (int x : {left, right}) add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"life\"/>\n", x, top, x, y_ - 10);
-        string life;
-        std::swap(life, body_);
+    /// The times, the pills, the calls, and along each lifeline a bar for as long as a state lasts.
+    void states(const Picture& p, const std::vector<int>& at, int top) {
         Cell now[2];
         int since[2] = {top, top};
         for (size_t i = 0; i < p.rows.size(); ++i) {
             const Row& row = p.rows[i];
-            int sender = row.segment == Row::no_segment ? -1 : c.segments[row.segment].side;
+            int sender = row.segment == Row::no_segment ? -1 : p.connection->segments[row.segment].side;
             char time[32];
             snprintf(time, sizeof time, "%.6f", double(row.time - zero_) / 1e6);
-            if (row.segment != Row::no_segment || !row.cell[0].call.empty() || !row.cell[1].call.empty() || i) text(108, at[i] + 5, "s f", "end", time);
+            if (row.segment != Row::no_segment || i) text(108, at[i] + 5, "s f", "end", time);
             for (int side : {client, server}) {
                 int y = at[i] + (sender >= 0 && sender != side ? slant : 0);
-                if (row.cell[side].claim != Claim::none) {
-                    bar(side, since[side], y, now[side]);
-                    now[side] = row.cell[side], since[side] = y;
-                    pill(side, y, row.cell[side]);
-                }
                 text(side == client ? left - 14 : right + 14, y + 5, "c", side == client ? "end" : "start", row.cell[side].call);
-            }
-            if (row.segment != Row::no_segment && !row.folded) arrow(row, c.segments[row.segment], at[i], arrivals.count(row.segment) ? arrivals[row.segment] : at[i] + slant);
-            if (row.folded) {
-                add("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"28\" rx=\"6\" class=\"fold\"/>\n", left + 24, at[i] - 12, right - left - 48);
-                text((left + right) / 2, at[i] + 7, "s", "middle", row.note);
+                if (row.cell[side].claim == Claim::none) continue;
+                bar(side, since[side], y, now[side]);
+                now[side] = row.cell[side], since[side] = y;
+                pill(side, y, row.cell[side]);
             }
         }
         for (int side : {client, server}) bar(side, since[side], y_ - 10, now[side]);
-        body_ = above + life + body_;
+    }
+    void segments(const Picture& p, const std::vector<int>& at) {
+        std::map<size_t, int> arrivals;  // of those that arrive in a row of their own
+        for (size_t i = 0; i < p.rows.size(); ++i)
+            if (p.rows[i].arrives != Row::no_segment) arrivals[p.rows[i].arrives] = at[i];
+        for (size_t i = 0; i < p.rows.size(); ++i) {
+            const Row& row = p.rows[i];
+            if (row.folded) {
+                add("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"28\" rx=\"6\" class=\"fold\"/>\n", left + 24, at[i] - 12, right - left - 48);
+                text((left + right) / 2, at[i] + 7, "s", "middle", row.note);
+            } else if (row.segment != Row::no_segment) {
+                arrow(row, p.connection->segments[row.segment], at[i], arrivals.count(row.segment) ? arrivals[row.segment] : at[i] + slant);
+            }
+        }
+    }
+
+public:
+    Svg(const Names& names, int64_t zero) : names_(names), zero_(zero) {}
+
+    void draw(const Picture& p) {
+        header(*p.connection);
+        int top = y_ - 20;
+        size_t start = body_.size();
+        std::vector<int> at = places(p);
+        string pauses = body_.substr(start);  // drawn over the lifelines
+        body_.resize(start);
+        for (int x : {left, right}) add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"life\"/>\n", x, top, x, y_ - 10);
+        states(p, at, top), segments(p, at);
         body_ += pauses;
         for (auto& remark : p.remarks) text(122, y_ + 14, "m b", "start", remark), y_ += 26;
         y_ += 14;

@@ -157,12 +157,16 @@ static void reap(int) {
         children.erase(std::remove(children.begin(), children.end(), pid), children.end());
 }
 
-// One line for somebody who watches; the cursor goes back to its start, so that the next line of the log replaces it.
+// Once a second, one line for somebody who watches; the cursor goes back, so that the next line of the log replaces it.
 static void show_progress() {
-    static uint64_t before = 0;
+    static auto shown_at = Clock::now();
+    static uint64_t shown = totals->sent;
+    std::chrono::duration<double> past = Clock::now() - shown_at;
+    if (past.count() < 1) return;
     uint64_t sent = totals->sent, size = std::max<uint64_t>(1, totals->size);
-    dprintf(STDERR_FILENO, "\x1b[K%zu clients, %lu half-closed: %.1f MB sent (%.0f %%), %.1f MB/s\r", children.size(), totals->half_closed.load(),
-            sent / 1e6, 100.0 * sent / size, (sent - std::exchange(before, sent)) / 1e6);
+    dprintf(STDERR_FILENO, "\x1b[Kclients %zu, half-closed %lu: %.1f MB sent, %.0f %%, %.1f MB/s\r", children.size(), totals->half_closed.load(),
+            sent / 1e6, 100.0 * sent / size, (sent - shown) / 1e6 / past.count());
+    shown_at = Clock::now(), shown = sent;
 }
 
 static void parse(int argc, char** argv) {
@@ -192,7 +196,7 @@ static void serve_all(const tcp::Signals& signals, tcp::Descriptor listener) {
     for (bool terminal = isatty(STDERR_FILENO), fork_failed = false; !stopping;) {
         bool room = children.size() < settings.max_children, watched = terminal && !children.empty();
         bool incoming = signals.wait(room ? listener.fd() : -1, std::chrono::seconds(watched));
-        if (!incoming && watched) show_progress();
+        if (watched) show_progress();
         auto connection = incoming && !stopping ? tcp::accept(listener) : std::nullopt;
         if (!connection) continue;
         pid_t pid;
@@ -230,7 +234,8 @@ int main(int argc, char** argv) try {
     serve_all(signals, std::move(listener));
     for (pid_t pid : children) kill(pid, SIGTERM);
     while (waitpid(-1, nullptr, 0) > 0) {}
-    say(INFO, "stopped", "Signal received. The server is stopped.", {}, false);
+    say(INFO, "stopped", nullptr, {{"listen", settings.listen}});
+    say(INFO, nullptr, "Signal received. The server is stopped.", {}, false);
 } catch (const std::exception& error) {
     if (say.json) say(ERROR, nullptr, "server run failed", {{"error", quoted(error.what())}}, false);
     return tcp::report(error);

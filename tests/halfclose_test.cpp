@@ -343,7 +343,7 @@ TEST_CASE("halfclose: the bound on children, and the signals that end the server
     CHECK(server.wait_exit() == 0);
     CHECK(second.receive_all().size() < 20000000 - 1000);  // the server ends in the midst of a file: that must not look like its end
     CHECK(second.end() == Client::Reset);
-    CHECK(timeless(server.err()).find("stopped \n") != std::string::npos);
+    CHECK(timeless(server.err()).find("stopped listen=127.0.0.1:0\n") != std::string::npos);
 }
 
 TEST_CASE("halfclose: nobody reads the records, and the server serves on", "[halfclose]") {
@@ -354,6 +354,35 @@ TEST_CASE("halfclose: nobody reads the records, and the server serves on", "[hal
         close(ends[0]);
     });
     for (int i = 0; i < 3; ++i) CHECK(Client(server.port()).receive_all() == "still here");
+}
+
+TEST_CASE("halfclose: progress for a terminal, and only there", "[halfclose]") {
+    File file(bytes(20000000));
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), port = Listener().port();
+    REQUIRE((master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0));
+    std::string terminal = ptsname(master), shown;
+    Process server("halfclose-server", {"-f", file.path, "-l", "127.0.0.1:" + std::to_string(port)}, [&] {
+        int fd = open(terminal.c_str(), O_RDWR | O_NOCTTY);
+        if (fd < 0 || dup2(fd, 2) < 0) _exit(126);
+    });
+    auto shows = [&](const std::string& text) {
+        return eventually([&] {
+            char part[4096];
+            pollfd readable{master, POLLIN, 0};
+            if (poll(&readable, 1, 0) > 0)
+                if (ssize_t n = read(master, part, sizeof part); n > 0) shown.append(part, n);
+            return shown.find(text) != shown.npos;
+        });
+    };
+    REQUIRE(shows("listening on"));
+    Client client(port, 4096);
+    client.shutdown_write();
+    CHECK(shows("\x1b[Kclients 1, half-closed 1: "));
+    CHECK((client.receive_all() == file.content));
+    close(master);
+    Server quiet(file);
+    CHECK((Client(quiet.port()).receive_all() == file.content));
+    CHECK(quiet.err().find('\x1b') == std::string::npos);
 }
 
 TEST_CASE("halfclose-client: reads on after its FIN and tells what came when", "[halfclose]") {

@@ -1,23 +1,31 @@
-// drawsvg.hpp - pictures as SVG: one self-contained file for a guide, a slide or a report, in light and dark. What is
-// observed, inferred or contradicting differs by outline, weight and sign first, by colour last.
+// drawsvg.hpp - pictures as SVG: one self-contained file for a guide, a slide or a report. Each connection below the other,
+// or those of one server and two clients' hosts together, on one time axis: the server in the middle.
 #pragma once
+#include <cstdarg>
+#include <set>
 #include "drawtext.hpp"
+#include "svgstyle.hpp"
 
 namespace lab {
 
-/// Text for XML: nothing in it is markup, and nothing is outside of printable ASCII.
-inline string escaped(const string& text) {
-    string safe;
-    for (char c : text) safe += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : c < ' ' || c > '~' ? "?" : string(1, c);
-    return safe;
-}
+/// Where a connection is drawn: for each side its lifeline, its states, its calls.
+struct Lane {
+    int line[2], pill[2], call[2], bar[2];
+    int right_of(int side) const { return line[side] > line[other(side)] ? 1 : -1; }  // 1: this side stands at the right
+    int middle() const { return (line[client] + line[server]) / 2; }
+};
 
 class Svg {
-    static constexpr int width = 1250, left = 430, right = 930, row_height = 42, slant = 12, gap_height = 30;
+    static constexpr int row_height = 42, slant = 12, gap_height = 30;
     const Names& names_;
     int64_t zero_;
-    int y_ = 0;
+    int width_ = 1250, y_ = 0;
     string body_;
+
+    struct Item { size_t picture, row; int y; };  // a row of one of the pictures of a group
+    struct Group { std::vector<const Picture*> pictures; std::vector<Lane> lanes; std::vector<Item> items; };
+
+    static const Row& row_of(const Group& g, const Item& i) { return g.pictures[i.picture]->rows[i.row]; }
 
     [[gnu::format(printf, 2, 3)]] void add(const char* format, ...) {
         char piece[1024];
@@ -36,108 +44,140 @@ class Svg {
         static const char* const phases[] = {"idle", "idle", "open", "open", "est", "act", "act", "pas", "act", "pas", "tw"};
         return phases[int(s)];
     }
-    static int lifeline(int side) { return side == client ? left : right; }
-
-    void pill(int side, int y, const Cell& cell) {
+    void pill(int x, int y, const Cell& cell) {
         bool seen = cell.claim == Claim::observed, wrong = cell.claim == Claim::contradicting;
-        int x = side == client ? 122 : 1068;
         add("<rect x=\"%d\" y=\"%d\" width=\"160\" height=\"26\" rx=\"%d\" class=\"pill %s %s\"/>\n", x, y - 13, seen ? 4 : 13, phase(cell.state), wrong ? "no" : seen ? "obs" : "inf");
         string words = wrong ? string("!! ") + name(cell.state) : seen ? name(cell.state) : string("(") + name(cell.state) + ")";
         text(x + 80, y + 5, seen || wrong ? "m b" : "m", "middle", words);
     }
-    void bar(int side, int from, int to, const Cell& cell) {
+    void bar(int x, int from, int to, const Cell& cell) {
         if (cell.claim != Claim::none && to > from)
-            add("<rect x=\"%d\" y=\"%d\" width=\"8\" height=\"%d\" class=\"bar %s%s\"/>\n", lifeline(side) - 4, from, to - from, phase(cell.state), cell.claim == Claim::inferred ? " thin" : "");
+            add("<rect x=\"%d\" y=\"%d\" width=\"8\" height=\"%d\" class=\"bar %s%s\"/>\n", x - 4, from, to - from, phase(cell.state), cell.claim == Claim::inferred ? " thin" : "");
     }
-    void arrow(const Row& row, const Segment& s, int y, int arrival) {
-        int from = lifeline(s.side) + (s.side == client ? 6 : -6), to = lifeline(other(s.side)) + (s.side == client ? -6 : 6);
-        bool crosses = arrival > y + row_height / 2;
+    void arrow(const Lane& lane, const Row& row, const Segment& s, int y, int arrival) {
+        int way = lane.right_of(other(s.side)), from = lane.line[s.side] + 6 * way, to = lane.line[other(s.side)] - 6 * way;
+        bool at_start = arrival > y + row_height / 2 || !row.received;  // where others may cross it, the words stand at its start
         if (!row.received) to = from + (to - from) * 3 / 4, arrival = y + (arrival - y) * 3 / 4;
         add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"arrow%s\"%s/>\n", from, y, to, arrival, s.again ? " again" : "", row.received ? " marker-end=\"url(#head)\"" : "");
         if (!row.received) add("<path d=\"M%d %dl14 14m0 -14l-14 14\" class=\"lost\"/>\n", to - 7, arrival - 7);
         string words = (row.wrong ? "!! " : "") + label(s) + (s.again ? ", again" : s.fills_gap ? ", late" : "");
-        bool at_start = crosses || !row.received;
-        int x = at_start ? (s.side == client ? left + 16 : right - 16) : (left + right) / 2;
-        text(x, y - (at_start ? 6 : 3), s.syn || s.fin || s.rst ? "m b" : "m", !at_start ? "middle" : s.side == client ? "start" : "end", words);
+        text(at_start ? from + 10 * way : lane.middle(), y - (at_start ? 6 : 3), s.syn || s.fin || s.rst ? "m b" : "m", !at_start ? "middle" : way > 0 ? "start" : "end", words);
     }
-    void header(const Connection& c) {
-        for (int side : {client, server}) {
-            string host = host_name(names_, c.end[side]);
-            text(lifeline(side), y_ + 34, "h", "middle", (side == client ? "client" : "server") + (host == c.end[side].host ? "" : " " + host.substr(0, 40)));
-            text(lifeline(side), y_ + 58, "m f", "middle", c.end[side].text().substr(0, 56));
-        }
+    /// The names of the hosts; where a host has several connections, without ports.
+    void header(const Group& g) {
+        std::set<int> done;
+        for (size_t p = 0; p < g.pictures.size(); ++p)
+            for (int side : {client, server}) {
+                const Endpoint& end = g.pictures[p]->connection->end[side];
+                string host = host_name(names_, end);
+                if (!done.insert(g.lanes[p].line[side]).second) continue;
+                text(g.lanes[p].line[side], y_ + 34, "h", "middle", (side == client ? "client" : "server") + (host == end.host ? "" : " " + host.substr(0, 40)));
+                text(g.lanes[p].line[side], y_ + 58, "m f", "middle", (g.pictures.size() > 1 ? end.host : end.text()).substr(0, 50));
+            }
         text(108, y_ + 58, "s f", "end", "seconds");
         y_ += 96;
     }
     /// Where each row stands; pauses get room of their own.
-    std::vector<int> places(const Picture& p) {
-        std::vector<int> at;
-        for (size_t i = 0; i < p.rows.size(); ++i) {
-            int64_t pause = i ? p.rows[i].time - std::max(p.rows[i - 1].time, p.rows[i - 1].until) : 0;
-            if (pause >= 500000) {
+    void place(Group& g) {
+        for (size_t p = 0; p < g.pictures.size(); ++p)
+            for (size_t r = 0; r < g.pictures[p]->rows.size(); ++r) g.items.push_back({p, r, 0});
+        std::stable_sort(g.items.begin(), g.items.end(), [&](auto& a, auto& b) { return row_of(g, a).time < row_of(g, b).time; });
+        int64_t before = row_of(g, g.items[0]).time;
+        for (auto& item : g.items) {
+            const Row& row = row_of(g, item);
+            if (row.time - before >= 500000) {
                 char words[40];
-                snprintf(words, sizeof words, "%.1f s pass", double(pause) / 1e6);
-                text((left + right) / 2, y_ + 6, "s f", "middle", words);
-                for (int x : {left, right}) add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"pause\"/>\n", x, y_ - 12, x, y_ + gap_height - 16);
+                snprintf(words, sizeof words, "%.1f s pass", double(row.time - before) / 1e6);
+                for (int x : lines(g)) add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"pause\"/>\n", x, y_ - 12, x, y_ + gap_height - 16);
+                text(g.lanes[0].middle(), y_ + 6, "s f", "middle", words);
                 y_ += gap_height;
             }
-            at.push_back(y_);
+            before = std::max(row.time, row.until);
+            item.y = y_;
             y_ += row_height;
         }
-        return at;
     }
-
+    static std::set<int> lines(const Group& g) {
+        std::set<int> x;
+        for (auto& lane : g.lanes) x.insert({lane.line[client], lane.line[server]});
+        return x;
+    }
     /// The times, the pills, the calls, and along each lifeline a bar for as long as a state lasts.
-    void states(const Picture& p, const std::vector<int>& at, int top) {
-        Cell now[2];
-        int since[2] = {top, top};
-        for (size_t i = 0; i < p.rows.size(); ++i) {
-            const Row& row = p.rows[i];
-            int sender = row.segment == Row::no_segment ? -1 : p.connection->segments[row.segment].side;
+    void states(const Group& g) {
+        struct Now { Cell cell; int since = 0; };
+        std::map<std::pair<size_t, int>, Now> all;
+        for (auto& item : g.items) {
+            const Row& row = row_of(g, item);
+            const Lane& lane = g.lanes[item.picture];
+            int sender = row.segment == Row::no_segment ? -1 : g.pictures[item.picture]->connection->segments[row.segment].side;
             char time[32];
             snprintf(time, sizeof time, "%.6f", double(row.time - zero_) / 1e6);
-            if (row.segment != Row::no_segment || i) text(108, at[i] + 5, "s f", "end", time);
+            if (sender >= 0 || item.row) text(108, item.y + 5, "s f", "end", time);
+            else if (g.pictures.size() > 1) text(lane.middle(), item.y + 5, "s f", "middle", "port " + g.pictures[item.picture]->connection->end[client].port + " to port " + g.pictures[item.picture]->connection->end[server].port);
             for (int side : {client, server}) {
-                int y = at[i] + (sender >= 0 && sender != side ? slant : 0);
-                text(side == client ? left - 14 : right + 14, y + 5, "c", side == client ? "end" : "start", row.cell[side].call);
+                int y = item.y + (sender >= 0 && sender != side ? slant : 0);
+                text(lane.call[side], y + 5, "c", lane.right_of(side) > 0 ? "start" : "end", row.cell[side].call);
                 if (row.cell[side].claim == Claim::none) continue;
-                bar(side, since[side], y, now[side]);
-                now[side] = row.cell[side], since[side] = y;
-                pill(side, y, row.cell[side]);
+                Now& now = all[{item.picture, side}];
+                bar(lane.bar[side], now.since, y, now.cell);
+                now = {row.cell[side], y};
+                pill(lane.pill[side], y, row.cell[side]);
             }
+            if (item.row + 1 == g.pictures[item.picture]->rows.size())
+                for (int side : {client, server}) bar(lane.bar[side], all[{item.picture, side}].since, item.y + row_height - 10, all[{item.picture, side}].cell);
         }
-        for (int side : {client, server}) bar(side, since[side], y_ - 10, now[side]);
     }
-    void segments(const Picture& p, const std::vector<int>& at) {
-        std::map<size_t, int> arrivals;  // of those that arrive in a row of their own
-        for (size_t i = 0; i < p.rows.size(); ++i)
-            if (p.rows[i].arrives != Row::no_segment) arrivals[p.rows[i].arrives] = at[i];
-        for (size_t i = 0; i < p.rows.size(); ++i) {
-            const Row& row = p.rows[i];
+    void segments(const Group& g) {
+        std::map<std::pair<size_t, size_t>, int> arrivals;  // of those that arrive in a row of their own
+        for (auto& item : g.items)
+            if (row_of(g, item).arrives != Row::no_segment) arrivals[{item.picture, row_of(g, item).arrives}] = item.y;
+        for (auto& item : g.items) {
+            const Row& row = row_of(g, item);
+            const Lane& lane = g.lanes[item.picture];
             if (row.folded) {
-                add("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"28\" rx=\"6\" class=\"fold\"/>\n", left + 24, at[i] - 12, right - left - 48);
-                text((left + right) / 2, at[i] + 7, "s", "middle", row.note);
+                int x = std::min(lane.line[client], lane.line[server]) + 24;
+                add("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"28\" rx=\"6\" class=\"fold\"/>\n", x, item.y - 12, 2 * (lane.middle() - x));
+                text(lane.middle(), item.y + 7, "s", "middle", row.note);
             } else if (row.segment != Row::no_segment) {
-                arrow(row, p.connection->segments[row.segment], at[i], arrivals.count(row.segment) ? arrivals[row.segment] : at[i] + slant);
+                auto late = arrivals.find({item.picture, row.segment});
+                arrow(lane, row, g.pictures[item.picture]->connection->segments[row.segment], item.y, late != arrivals.end() ? late->second : item.y + slant);
             }
         }
+    }
+    void draw(Group g) {
+        header(g);
+        int top = y_ - 20;
+        size_t start = body_.size();
+        place(g);
+        string pauses = body_.substr(start);  // drawn over the lifelines
+        body_.resize(start);
+        for (int x : lines(g)) add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"life\"/>\n", x, top, x, y_ - 10);
+        states(g), segments(g);
+        body_ += pauses;
+        for (auto* picture : g.pictures)
+            for (auto& remark : picture->remarks) text(122, y_ + 14, "m b", "start", remark), y_ += 26;
+        y_ += 14;
     }
 
 public:
     Svg(const Names& names, int64_t zero) : names_(names), zero_(zero) {}
 
-    void draw(const Picture& p) {
-        header(*p.connection);
-        int top = y_ - 20;
-        size_t start = body_.size();
-        std::vector<int> at = places(p);
-        string pauses = body_.substr(start);  // drawn over the lifelines
-        body_.resize(start);
-        for (int x : {left, right}) add("<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" class=\"life\"/>\n", x, top, x, y_ - 10);
-        states(p, at, top), segments(p, at);
-        body_ += pauses;
-        for (auto& remark : p.remarks) text(122, y_ + 14, "m b", "start", remark), y_ += 26;
-        y_ += 14;
+    void draw(const Picture& p) { draw({{&p}, {{{430, 930}, {122, 1068}, {416, 944}, {430, 930}}}, {}}); }
+    /// All on one time axis. The server's states stand opposite of the arrow. False: more than one server or two clients' hosts.
+    bool draw_together(const std::vector<Picture>& pictures) {
+        static const Lane lanes[] = {{{400, 850}, {122, 980}, {386, 868}, {400, 845}}, {{1300, 850}, {1434, 560}, {1314, 832}, {1300, 855}}};
+        std::vector<string> clients;
+        Group g;
+        for (auto& p : pictures) {
+            const Endpoint* end = p.connection->end;
+            if (end[server].host != pictures[0].connection->end[server].host) return false;
+            size_t lane = std::find(clients.begin(), clients.end(), end[client].host) - clients.begin();
+            if (lane == clients.size()) clients.push_back(end[client].host);
+            if (lane > 1) return false;
+            g.pictures.push_back(&p), g.lanes.push_back(lanes[lane]);
+        }
+        width_ = 1610;
+        return draw(g), true;
     }
     string file() {
         int y = y_ + 20;
@@ -153,37 +193,19 @@ public:
         }
         add("<line x1=\"985\" y1=\"%d\" x2=\"1025\" y2=\"%d\" class=\"arrow again\" marker-end=\"url(#head)\"/>\n<path d=\"M1140 %dl14 14m0 -14l-14 14\" class=\"lost\"/>\n", y, y, y - 7);
         text(1034, y + 5, "s f", "start", "sent again"), text(1162, y + 5, "s f", "start", "lost");
-        string size = std::to_string(width) + "\" height=\"" + std::to_string(y + 30);
-        string view = std::to_string(width) + " " + std::to_string(y + 30);
-        return "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"ladder\" role=\"img\" width=\"" + size + "\" viewBox=\"0 0 " + view + "\">\n<title>TCP ladder</title>\n" + style() +
+        string size = std::to_string(width_) + "\" height=\"" + std::to_string(y + 30);
+        string view = std::to_string(width_) + " " + std::to_string(y + 30);
+        return "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"ladder\" role=\"img\" width=\"" + size + "\" viewBox=\"0 0 " + view + "\">\n<title>TCP ladder</title>\n" + svg_style() +
                "<rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n" + body_ + "</svg>\n";
-    }
-    static const char* style() {
-        return R"(<defs><marker id="head" viewBox="0 0 12 10" refX="11" refY="5" markerWidth="12" markerHeight="10" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L12 5L0 10z" class="tip"/></marker></defs>
-<style>
-.ladder text{font-family:"DejaVu Sans Mono",Menlo,Consolas,monospace;fill:#1b1f24}
-.ladder .m{font-size:15px}.ladder .b{font-weight:bold}.ladder .s{font-size:14px}.ladder .c{font-size:15px;font-style:italic}
-.ladder .h{font-family:"DejaVu Sans",Verdana,Arial,sans-serif;font-size:20px;font-weight:bold}.ladder .f{fill:#57606a}
-.ladder .paper{fill:#fff}.ladder .life{stroke:#57606a;stroke-width:2}.ladder .pause{stroke:#fff;stroke-width:5;stroke-dasharray:5 5}
-.ladder .arrow{stroke:#1b1f24;stroke-width:2}.ladder .again{stroke-dasharray:3 6}.ladder .lost{stroke:#1b1f24;stroke-width:3.5;fill:none}.ladder .tip{fill:#1b1f24}
-.ladder .fold{fill:#eaeef2;stroke:#8c959f;stroke-dasharray:2 4}
-.ladder .idle{fill:#8c959f;stroke:#8c959f}.ladder .open{fill:#0072b2;stroke:#0072b2}.ladder .est{fill:#009e73;stroke:#009e73}
-.ladder .act{fill:#d55e00;stroke:#d55e00}.ladder .pas{fill:#b0509a;stroke:#b0509a}.ladder .tw{fill:#e69f00;stroke:#e69f00}
-.ladder .pill{fill-opacity:.16}.ladder .obs{stroke-width:2.5}.ladder .inf{fill-opacity:0;stroke-width:1.5;stroke-dasharray:4 3}.ladder .no{fill-opacity:0;stroke-width:5}
-.ladder .bar{stroke:none}.ladder .thin{fill-opacity:.45}
-@media (prefers-color-scheme:dark){
-.ladder text{fill:#e6edf3}.ladder .f{fill:#a8b2bd}.ladder .paper{fill:#0d1117}.ladder .life{stroke:#a8b2bd}.ladder .pause{stroke:#0d1117}
-.ladder .arrow,.ladder .lost{stroke:#e6edf3}.ladder .tip{fill:#e6edf3}.ladder .fold{fill:#21262d}
-.ladder .pill{fill-opacity:.3}.ladder .inf,.ladder .no{fill-opacity:0}.ladder .open{stroke:#56b4e9}.ladder .pas{stroke:#cc79a7}}
-</style>
-)";
     }
 };
 
-/// Draws all pictures below each other into the file.
-inline void draw_svg(const string& path, const std::vector<Picture>& pictures, int64_t zero, const Names& names) {
+/// Draws all pictures below each other, or together, into the file.
+inline void draw_svg(const string& path, const std::vector<Picture>& pictures, int64_t zero, const Names& names, bool together) {
     Svg svg(names, zero);
-    for (auto& picture : pictures) svg.draw(picture);
+    if (!together)
+        for (auto& picture : pictures) svg.draw(picture);
+    else if (!svg.draw_together(pictures)) throw std::runtime_error("--together takes connections of one server's host and at most two clients' hosts; --port chooses among them");
     FILE* file = path == "-" ? stdout : fopen(path.c_str(), "we");
     string text = svg.file();
     if (!file || fwrite(text.data(), 1, text.size(), file) != text.size() || fflush(file)) throw Unreadable(path + ": " + strerror(errno));

@@ -16,7 +16,7 @@ struct Options {
     lab::Names names;
     string svg, port;
     int connection = 0, width = 100;
-    bool all = false, ascii = false;
+    bool all = false, ascii = false, together = false;
 };
 
 // "vit001=vit001.states": the host before the = is for the reader, the lines themselves say whose they are.
@@ -73,16 +73,18 @@ int main(int argc, char** argv) try {
          {'p', "port", "N", "only connections to this server port", [&](auto v) { options.port = v; }},
          {'c', "connection", "N", "only the N-th connection of the capture", [&](auto v) { options.connection = tcp::number("--connection", v, "1", "1000000"); }},
          {'o', "svg", "FILE", "draw to FILE as SVG instead", [&](auto v) { options.svg = v; }},
+         {'t', "together", nullptr, "in the SVG: one server, two clients, one time axis", [&](auto) { options.together = true; }},
          {'w', "width", "N", "columns of the text (100)", [&](auto v) { options.width = tcp::number("--width", v, "90", "250"); }},
          {'A', "ascii", nullptr, "lines of - and | only", [&](auto) { options.ascii = true; }},
          {'a', "all", nullptr, "do not fold long runs of data", [&](auto) { options.all = true; }}}, 1, 1);
+    if (options.together && options.svg.empty()) throw tcp::Usage_error("--together needs --svg");
     auto capture = lab::read_capture(operands[0]);
     std::vector<lab::Observation> observations;
     for (size_t i = 0; i < options.observed.size(); ++i) lab::read_observations(options.observed[i], int(i), observations);
     auto pictures = paint(capture, observations, options);
     if (pictures.empty()) throw std::runtime_error("no such connection; the capture has " + std::to_string(capture.connections.size()));
     int64_t zero = capture.connections[0].segments[0].time;
-    if (!options.svg.empty()) return lab::draw_svg(options.svg, pictures, zero, options.names), 0;
+    if (!options.svg.empty()) return lab::draw_svg(options.svg, pictures, zero, options.names, options.together), 0;
     lab::Text text(options.width, options.ascii);
     for (auto& picture : pictures) text.draw(picture, zero, options.names), printf("\n");
     lab::Text::legend();

@@ -357,7 +357,7 @@ after_lab() {
     draw
     find "$LAB_LOG" -type f -size 0 -exec rm -f {} + # programs that printed nothing
 }
-# ladder.txt and ladder.svg: the capture of vit001, or of the first host that has one, and what else was seen.
+# ladder.txt, ladder.svg, together-PORT.svg: the capture of vit001, or of the first host that has one, and what else was seen.
 draw() {
     set --
     for file in "$LAB_LOG"/*.states; do [ ! -s "$file" ] || set -- "$@" --states "$file"; done
@@ -370,7 +370,12 @@ draw() {
     done
     for file in "$LAB_LOG"/vit00[123].pcap; do
         [ -s "$file" ] || continue
-        ladder "$@" "$file" >"$LAB_LOG/ladder.txt" 2>/dev/null && ladder "$@" --svg "$LAB_LOG/ladder.svg" "$file" && return
+        ladder "$@" "$file" >"$LAB_LOG/ladder.txt" 2>/dev/null && ladder "$@" --svg "$LAB_LOG/ladder.svg" "$file" || continue
+        # and for each server that two hosts connected to: both on one time axis
+        for served in $(wire --list "$file" | sed 's/^[0-9]* \([^ ]*\):[0-9]* [^ ]*:\([0-9]*\) .*/\2 \1/' | sort -u | awk '++n[$1] == 2 { print $1 }'); do
+            ladder "$@" --port "$served" --together --svg "$LAB_LOG/together-$served.svg" "$file" 2>/dev/null
+        done
+        return
     done
     rm -f "$LAB_LOG/ladder.txt"
 }

@@ -199,6 +199,19 @@ TEST_CASE("the SVG's text stays inside of the picture", "[seeing]") {
     CHECK(found > 40);
 }
 
+TEST_CASE("two clients of one server stand on one time axis", "[seeing]") {
+    Files files;
+    string one = script("C:SYN S:SYN+ACK C:ACK"), two = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK"), three = one;
+    for (size_t at = 0; (at = two.find("10.98.0.2.40000", at)) != string::npos;) two.replace(at, 15, "10.98.0.3.41000");
+    for (size_t at = 0; (at = three.find("10.98.0.2.40000", at)) != string::npos;) three.replace(at, 15, "10.98.0.4.42000");
+    string svg = files.directory + "/a.svg", both = files.write("both", one + two);
+    ladder({"--together", "--svg", svg, both});
+    string drawn = files.read("a.svg");
+    for (string words : {">10.98.0.2<", ">10.98.0.1<", ">10.98.0.3<", "port 41000 to port 8990", "(LAST_ACK)"}) CHECK_THAT(drawn, ContainsSubstring(words));
+    CHECK_THAT(ladder({"--together", "--svg", svg, files.write("three", one + two + three)}, 1), ContainsSubstring("at most two"));
+    CHECK_THAT(ladder({"--together", both}, 2), ContainsSubstring("--together needs --svg"));
+}
+
 TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
     CHECK_THAT(ladder({"/nonexistent"}, 1), ContainsSubstring("/nonexistent: No such file"));
     CHECK_THAT(ladder({"--connection", "2", "tests/captures/echo.pcap"}, 1), ContainsSubstring("has 1"));

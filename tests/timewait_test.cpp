@@ -308,7 +308,7 @@ TEST_CASE("client options, with a server of the test", "[timewait]") {
         Process client("timewait-client", {"--case", "http-close", "127.0.0.1", port});
         Client connection = listener.accept();
         CHECK(connection.receive(67).substr(0, 14) == "GET / HTTP/1.1");
-        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12");
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n12");
         CHECK(connection.receive(1, std::chrono::milliseconds(50)) == "");
         CHECK(connection.end() == Client::Timeout);
         connection.send("345");

@@ -84,7 +84,7 @@ static const Command* find_command(Text text) {
 
 // One command, without its line end. What cannot be obeyed gets a line that begins with "?".
 static void obey(Worker& w, Text text) {
-    tcp::log("read", "peer=%s data=%s", w.connection.peer.text().c_str(), tcp::printable(text.data(), text.size()).c_str());
+    tcp::log("read", "peer=%s bytes=%zu data=%s", w.connection.peer.text().c_str(), text.size(), tcp::printable(text.data(), text.size()).c_str());
     if (text.empty()) return;
     auto* command = text.compare(0, 8, "aaaaaaaa") ? find_command(text) : &commands[1];  // 4096 times a: the seed's big
     if (!command) return w.say("? no command " + tcp::printable(text.data(), text.size()) + "; help lists them\n");

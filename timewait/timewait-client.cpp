@@ -31,8 +31,9 @@ static void send_request(const tcp::Connection& to, const std::string& host, boo
 // Is all of the HTTP reply here, as far as its Content-Length tells?
 static bool complete(std::string& reply, const char* data, size_t size) {
     if (reply.size() < 1024 * 1024) reply.append(data, size);  // a server that never ends its reply does not fill our memory
-    size_t body = reply.find("\r\n\r\n"), length = reply.find("Content-Length: ");
-    return body != reply.npos && length < body && reply.size() - body - 4 >= strtoul(reply.c_str() + length + 16, nullptr, 10);
+    size_t body = reply.find("\r\n\r\n");
+    const char *start = reply.c_str(), *length = strcasestr(start, "\r\nContent-Length:");
+    return body != reply.npos && length && length < start + body && reply.size() - body - 4 >= strtoul(length + 17, nullptr, 10);
 }
 
 // What ends a connection does not end us: the next one is tried. True if nothing went wrong.

@@ -31,18 +31,6 @@ static void add_name(Options& options, const string& text) {
 
 static const size_t most = 40;  // connections; more of them nobody looks at
 
-// From when until when an observation can belong to a connection: others may use the same pair of ports before and after.
-static std::pair<int64_t, int64_t> life(const lab::Capture& capture, size_t number) {
-    auto pair_of = [&](size_t i) { return std::minmax(capture.connections[i].end[0], capture.connections[i].end[1]); };
-    std::pair<int64_t, int64_t> times{INT64_MIN, INT64_MAX};
-    for (size_t i = 0; i < capture.connections.size(); ++i) {
-        if (i == number || pair_of(i) != pair_of(number)) continue;
-        if (i < number) times.first = capture.connections[number].segments[0].time - 1000;
-        else return times.second = capture.connections[i].segments[0].time, times;
-    }
-    return times;
-}
-
 static std::vector<lab::Picture> paint(const lab::Capture& capture, const std::vector<lab::Observation>& observations, const Options& options) {
     std::vector<lab::Picture> pictures;
     auto wanted = [&](size_t i) {
@@ -50,13 +38,12 @@ static std::vector<lab::Picture> paint(const lab::Capture& capture, const std::v
     };
     size_t left_out = 0, found = 0;
     for (size_t i = 0; i < capture.connections.size(); ++i) left_out += wanted(i) && ++found > most;
-    std::vector<std::pair<size_t, lab::Painter>> painters;
+    std::vector<lab::Painter> painters;
     lab::Clocks clocks;
     for (size_t i = 0; i < capture.connections.size() && painters.size() < most; ++i)
-        if (wanted(i)) painters.emplace_back(i, lab::Painter(capture, capture.connections[i])), painters.back().second.measure(observations, clocks);
-    for (auto& [i, painter] : painters) {
-        auto times = life(capture, i);
-        painter.add(observations, clocks, times.first, times.second);
+        if (wanted(i)) painters.emplace_back(capture, capture.connections[i], observations), painters.back().measure(clocks);
+    for (auto& painter : painters) {
+        painter.observe(clocks);
         pictures.push_back(painter.finish());
         if (!options.all) lab::fold(pictures.back());
     }

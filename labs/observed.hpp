@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <optional>
+#include <tuple>
 #include "capture.hpp"
 #include "machine.hpp"
 
@@ -120,6 +121,50 @@ inline void read_observations(const string& path, int file, std::vector<Observat
     bool failed = ferror(lines);
     fclose(lines);
     if (failed) throw Unreadable(path + ": cannot be read");
+}
+
+/// The end of the connection that the observation is about; -1: another connection's.
+inline int side_of(const Connection& c, const Observation& o) {
+    for (int side : {client, server})
+        if (o.remote == c.end[other(side)].text() && (o.local.empty() ? side == server : o.local == c.end[side].text())) return side;
+    return -1;
+}
+/// The server's port is listened on, before the connection.
+inline bool is_listener(const Capture& capture, const Connection& c, const Observation& o) {
+    int64_t start = c.segments[0].time;
+    return o.state == State::listen && o.local.substr(o.local.rfind(':') + 1) == c.end[server].port && on_the_clock_of(capture, start, o) <= start;
+}
+inline bool begins(const Observation& o, const Observation* before) {
+    if (!o.state) return o.verb == "accepted" || o.verb == "connected";
+    bool opening = *o.state == State::syn_sent || *o.state == State::syn_recv || *o.state == State::established;
+    return opening && (!before || *before->state == State::closed || *before->state >= State::fin_wait1);
+}
+
+/// What was observed of one connection of the capture. Where others have used the same pair of ports before or after it, the
+/// order tells whose it is, if as many were observed as captured; else the time does.
+inline std::vector<const Observation*> observed_of(const Capture& capture, const Connection& c, const std::vector<Observation>& all) {
+    std::vector<const Connection*> alike;
+    for (auto& k : capture.connections)
+        if (std::minmax(k.end[client], k.end[server]) == std::minmax(c.end[client], c.end[server])) alike.push_back(&k);
+    size_t number = std::find(alike.begin(), alike.end(), &c) - alike.begin();
+    std::map<std::tuple<int, int, bool>, std::vector<std::vector<const Observation*>>> witnesses;  // of a file, for one side
+    std::vector<const Observation*> mine;
+    for (auto& o : all) {
+        int side = side_of(c, o);
+        if (is_listener(capture, c, o)) mine.push_back(&o);
+        if (side < 0) continue;
+        auto& groups = witnesses[{o.file, side, o.state.has_value()}];
+        if (groups.empty() || begins(o, groups.back().empty() ? nullptr : groups.back().back())) groups.emplace_back();
+        groups.back().push_back(&o);
+    }
+    for (auto& [witness, groups] : witnesses)
+        for (size_t g = 0; g < groups.size(); ++g)
+            for (auto* o : groups[g]) {
+                int64_t time = on_the_clock_of(capture, c.segments[0].time, *o);
+                bool then = (number == 0 || time >= c.segments[0].time - 1000) && (number + 1 == alike.size() || time < alike[number + 1]->segments[0].time);
+                if (alike.size() == 1 || (groups.size() == alike.size() ? g == number : then)) mine.push_back(o);
+            }
+    return mine;
 }
 
 }  // namespace lab

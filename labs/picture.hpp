@@ -57,6 +57,7 @@ public:
 class Painter {
     const Capture& capture_;
     const Connection& connection_;
+    std::vector<const Observation*> observed_;
     Picture picture_;
     std::vector<size_t> row_of_;       // segment -> row
     struct Mark { size_t row; State state; };
@@ -96,11 +97,6 @@ class Painter {
         inferred_[t.side].push_back({picture_.rows.size() - 1, t.to});
     }
 
-    int side_of(const Observation& o) const {
-        for (int side : {client, server})
-            if (o.remote == connection_.end[other(side)].text() && (o.local.empty() ? side == server : o.local == connection_.end[side].text())) return side;
-        return -1;
-    }
     // The row that a call or a state belongs to because it is its cause or its effect; the number of rows if there is none.
     size_t anchor(const Observation& o, int side, size_t from) const {
         auto suits = [&](const Row& r) {
@@ -130,7 +126,7 @@ class Painter {
         }
     }
     void observe(const Observation& o, int64_t time, std::vector<Row>& own, size_t (&seen)[2], std::map<std::pair<int, string>, size_t>& used) {
-        int side = side_of(o);
+        int side = side_of(connection_, o);
         if (o.state) {
             auto& marks = inferred_[side];
             for (size_t i = seen[side]; i < marks.size(); ++i) {
@@ -159,31 +155,28 @@ class Painter {
     }
 
 public:
-    Painter(const Capture& capture, const Connection& connection) : capture_(capture), connection_(connection) {
+    Painter(const Capture& capture, const Connection& connection, const std::vector<Observation>& all)
+        : capture_(capture), connection_(connection), observed_(observed_of(capture, connection, all)) {
         picture_.connection = &connection;
         draw_segments();
     }
     /// Compares the times of what was observed with those of the segments that must have come first.
-    void measure(const std::vector<Observation>& all, Clocks& clocks) const {
-        for (auto& o : all) {
-            int side = o.verb == "read" || o.verb == "wrote" ? -1 : side_of(o);
-            size_t at = side < 0 ? 0 : anchor(o, side, 1);
-            if (at > 0 && at < picture_.rows.size()) clocks.note(connection_.end[side].host, o, on_the_clock_of(capture_, connection_.segments[0].time, o) - row_const(at).time);
+    void measure(Clocks& clocks) const {
+        for (auto* o : observed_) {
+            int side = o->verb == "read" || o->verb == "wrote" ? -1 : side_of(connection_, *o);
+            size_t at = side < 0 ? 0 : anchor(*o, side, 1);
+            if (at > 0 && at < picture_.rows.size()) clocks.note(connection_.end[side].host, *o, on_the_clock_of(capture_, connection_.segments[0].time, *o) - row_const(at).time);
         }
     }
-    /// Adds what was observed of this connection between `from` and `until`, times as in the capture.
-    void add(const std::vector<Observation>& all, const Clocks& clocks, int64_t from, int64_t until) {
+    /// Adds what was observed of this connection.
+    void observe(const Clocks& clocks) {
         std::vector<Row> own;
         size_t seen[2] = {0, 0};
         std::map<std::pair<int, string>, size_t> used;
-        for (auto& o : all) {
-            bool listener = o.state == State::listen && o.local.size() > 2 && connection_.whole &&
-                            o.local.substr(o.local.rfind(':') + 1) == connection_.end[server].port && on_the_clock_of(capture_, from, o) <= connection_.segments[0].time;
-            if (listener && row(0).cell[server].state == State::listen) row(0).cell[server].claim = Claim::observed;
-            int side = side_of(o);
-            if (side < 0) continue;
-            int64_t ahead = clocks.ahead(connection_.end[side].host), time = on_the_clock_of(capture_, connection_.segments[0].time, o) - ahead;
-            if (time >= from && time < until) observe(o, time, own, seen, used);
+        for (auto* o : observed_) {
+            int side = side_of(connection_, *o);
+            if (side >= 0) observe(*o, on_the_clock_of(capture_, connection_.segments[0].time, *o) - clocks.ahead(connection_.end[side].host), own, seen, used);
+            else if (connection_.whole && row(0).cell[server].state == State::listen) row(0).cell[server].claim = Claim::observed;
         }
         auto earlier = [](const Row& a, const Row& b) { return a.time < b.time; };
         std::stable_sort(own.begin(), own.end(), earlier);

@@ -22,7 +22,7 @@ set -u
 labs=$(cd "$(dirname "$0")/.." && pwd)
 . "$labs/hosts.$LAB_BACKEND"
 one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
-watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' # what a back end may say otherwise
+watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' can_sysctl='' # what a back end may say otherwise
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
@@ -52,6 +52,7 @@ lab() {
         say "The hosts cannot be made on this machine (back end $LAB_BACKEND)."
         exit 1
     }
+    can_sysctl=${can_sysctl:-$can_root} # can_root is more: the hosts are ours alone
 }
 step() {
     steps=$((steps + 1))
@@ -327,6 +328,7 @@ finish() {
     done
     captures=$(printf '%s\n' $started | grep '^tcpdump-') # see the others end
     for name in $(printf '%s\n' $started | grep -v '^tcpdump-') $captures; do
+        case $name in tcpdump-*) eventually written "$name" ;; esac
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
     done
     [ -z "$watchers" ] || { kill -TERM $watchers && wait $watchers; } 2>/dev/null
@@ -348,6 +350,10 @@ finish() {
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
     "$labs/report" "$LAB_LOG"
     exit $status
+}
+# written tcpdump-HOST: its file has not grown for a moment; a signal makes tcpdump forget what it has not read yet.
+written() {
+    size=$(wc -c <"$LAB_LOG/${1#tcpdump-}.pcap" 2>/dev/null) && sleep 0.05 && [ "$size" = "$(wc -c <"$LAB_LOG/${1#tcpdump-}.pcap")" ]
 }
 # What is made of a run's records once its programs have ended.
 after_lab() {

@@ -1,9 +1,10 @@
 # onhost.sh - what happens on a real host before and after a lab's programs run there. Never installed: labs/remote.sh and
 # labs/doctor send it over the connection as the text of `sh -c`. POSIX sh; needs no rights.
 #
-#   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY PATIENCE
+#   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY PATIENCE SYSCTLS
 #                       prints facts, "KEY VALUE" a line, the last is "ready"; then reads its stdin, where the lab sends a
 #                       byte every two seconds. At its end, or after PATIENCE s of silence, ends what the run started here
+#   sysctl -w NAME=VALUE...     sets, and notes in the run's directory what was there before
 #   leftovers           how many dead runs there are, and how many processes of theirs still live
 #   clean               ends and removes it
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -40,6 +41,7 @@ end_run() {
         tries=20
         while [ -n "$(processes_of "$1")" ] && [ $tries -gt 0 ]; do sleep 0.05 && tries=$((tries - 1)); done
     done
+    restore "$1/sysctls"
     rm -rf "$1"
 }
 # Runs of ours whose keeper is dead: a directory that is ours, no link, with a name that mktemp gave.
@@ -63,6 +65,26 @@ clean() {
     for link in /tmp/tcp-lab-ports-* /tmp/tcp-lab-port-*; do
         holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
     done
+}
+
+# ---- sysctls: changed for one run at a time, put back when it ends, however it ends ----------------------------------
+
+as_root() { if [ "$me" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+# may_set WANTED: yes when the hosts file wants it, there is the right, and no other run has it.
+may_set() {
+    [ "$1" = yes ] && as_root true 2>/dev/null || { echo no && return; }
+    link=/tmp/tcp-lab-sysctls
+    holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
+    if ln -s $$ "$link" 2>/dev/null; then echo yes; else echo "no another run holds them"; fi
+}
+set_sysctls() { # -w NAME=VALUE...
+    shift
+    for pair; do printf '%s=%s\n' "${pair%%=*}" "$(sysctl -n "${pair%%=*}" | tr '\t' ' ')"; done >>"$TCP_LAB_RUN/sysctls"
+    as_root sysctl -w "$@"
+}
+restore() {
+    [ -s "$1" ] || return 0
+    awk -F = '!seen[$1]++' "$1" | while read -r pair; do as_root sysctl -qw "$pair"; done
 }
 
 # ---- ports: twenty for a run, out of a hundred that belong to the user --------------------------------------------------
@@ -149,6 +171,8 @@ keep() {
     fi
     fact programs $programs
     show_facts "$4" "$5"
+    sysctls=$(may_set "$9")
+    fact sysctls "$sysctls"
     first=$(reserve $6)
     fact first_port "$first"
     fact block "$((20000 + me % 120 * 100))"
@@ -159,10 +183,12 @@ keep() {
     while [ -z "$ended" ] && [ -n "$(timeout "$8" dd bs=1 count=1 2>/dev/null)" ]; do :; done
     end_run "$run"
     [ -z "$first" ] || rm -f "/tmp/tcp-lab-ports-$first"
+    [ "$sysctls" != yes ] || rm -f /tmp/tcp-lab-sysctls
 }
 
 case $1 in
 keep) shift && keep "$@" ;;
+sysctl) shift && set_sysctls "$@" ;;
 leftovers) leftovers ;;
 clean) clean ;;
 esac

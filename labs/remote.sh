@@ -14,7 +14,7 @@ hosts_file=${LAB_HOSTS:-$labs/hosts.conf}
 
 # ---- the hosts file: data, never executed -------------------------------------------------------------------------------
 
-hosts() { awk 'NF && !/^[ \t]*#/ && $1 !~ /^(exec|ssh_config|bind|ports|patience)$/ { print $1 }' "$hosts_file"; }
+hosts() { awk 'NF && !/^[ \t]*#/ && $1 !~ /^(exec|ssh_config|bind|ports|patience|sysctls)$/ { print $1 }' "$hosts_file"; }
 setting() { awk -v key="$1" '$1 == key { sub(/^[ \t]*[^ \t]+[ \t]*/, ""); sub(/[ \t]+$/, ""); print; exit }' "$hosts_file"; }
 column() { awk -v host="$1" -v n="$2" '$1 == host { print n <= NF ? $n : "-"; exit }' "$hosts_file"; }
 
@@ -27,6 +27,7 @@ check_hosts_file() {
         $1 == "ssh_config" { if (NF != 2) bad("ssh_config takes one file"); next }
         $1 == "bind" { if ($0 !~ /^[ \t]*bind[ \t]+(data|all)[ \t]*$/) bad("bind is data or all"); next }
         $1 == "ports" { if (NF != 2 || $2 !~ /^[0-9]+$/ || $2 < 1024 || $2 > 65500) bad("ports takes the first port, 1024..65500"); next }
+        $1 == "sysctls" { if ($0 !~ /^[ \t]*sysctls[ \t]+(yes|no)[ \t]*$/) bad("sysctls is yes or no"); next }
         $1 == "patience" { if (NF != 2 || $2 !~ /^[0-9]+$/ || $2 < 5 || $2 > 300) bad("patience takes seconds, 5..300"); next }
         $1 !~ /^[a-z][a-z0-9]*$/ { bad("a host is called [a-z][a-z0-9]*, as vit001"); next }
         seen[$1]++ { bad($1 " is there twice") }
@@ -113,7 +114,7 @@ keep() {
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
     sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
         while [ -d "/proc/$2" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
-        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience") \
+        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
             >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"
@@ -200,6 +201,8 @@ hosts_up() {
         eval "$host=\$address run_$host=\$run bin_$host=\$(bin_on $host) raise_$host=\$raise interface_$host=\$(fact $host interface)"
         [ ! -s "$LAB_PRIVATE/$host.clock" ] || echo "$host $(cat "$LAB_PRIVATE/$host.clock")" >>"$LAB_LOG/clocks.txt"
     done
+    can_sysctl=yes
+    for host in vit001 vit002 vit003; do [ "$(fact "$host" sysctls)" = yes ] || can_sysctl=no; done
     bind_address=$(setting bind) patience=$(setting patience)
     patience=${patience:-20}
 }
@@ -208,6 +211,7 @@ hosts_up() {
 host_exec() {
     to=$1
     shift
+    [ "$1" != sysctl ] || set -- sh -c "$(cat "$labs/onhost.sh")" onhost "$@" # saved there, put back by the keeper
     eval "set -- \"\$to\" env \"TCP_LAB_RUN=\$run_$to\" \"TZ=\$TZ\" sh -c 'PATH=\$0:\$PATH:/usr/sbin:/sbin; \"\$@\"; exit \$?' \"\$bin_$to\" \"\$@\""
     reach "$@"
 }

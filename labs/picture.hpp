@@ -32,24 +32,26 @@ struct Picture {
     std::vector<string> remarks;       // below the rows: what contradicts, in words
 };
 
-/// How far the clock of each host is ahead of the capture's. Nothing happens before its cause, so what seems to tells
-/// that a clock is behind; a kernel's state follows its segment within milliseconds, so a later one tells that it is ahead. A
-/// program may be late for reasons of its own: only hours are taken for a clock.
+/// How far the clock of each host is ahead of the capture's. A kernel's state follows its segment within milliseconds; when
+/// most of them are earlier, or much later, that is the clock's doing. A program may be late for reasons of its own, but not
+/// earlier than what it reacts to: only that, or hours, are taken for a clock.
 class Clocks {
-    struct Lag { int64_t states = INT64_MAX, calls = INT64_MAX; };
-    std::map<string, Lag> least_;
+    struct Lags { std::vector<int64_t> states, calls; };
+    std::map<string, Lags> lags_;
 
 public:
-    void note(const string& host, const Observation& o, int64_t lag) {
-        int64_t& least = o.state ? least_[host].states : least_[host].calls;
-        least = std::min(least, lag);
-    }
+    void note(const string& host, const Observation& o, int64_t lag) { (o.state ? lags_[host].states : lags_[host].calls).push_back(lag); }
     int64_t ahead(const string& host) const {
-        auto at = least_.find(host);
-        if (at == least_.end()) return 0;
+        auto at = lags_.find(host);
+        if (at == lags_.end()) return 0;
         auto [states, calls] = at->second;
-        if (states != INT64_MAX) return states < -2000 || states > 50000 ? states : 0;
-        return calls < -2000 || calls > 600000000 ? calls : 0;
+        if (!states.empty()) {
+            std::nth_element(states.begin(), states.begin() + states.size() / 2, states.end());
+            int64_t median = states[states.size() / 2];
+            return median < -2000 || median > 50000 ? median : 0;
+        }
+        int64_t least = *std::min_element(calls.begin(), calls.end());
+        return least < -2000 || least > 600000000 ? least : 0;
     }
 };
 
@@ -163,7 +165,9 @@ public:
     /// Compares the times of what was observed with those of the segments that must have come first.
     void measure(Clocks& clocks) const {
         for (auto* o : observed_) {
-            int side = o->verb == "read" || o->verb == "wrote" ? -1 : side_of(connection_, *o);
+            // a socket may be gone for many reasons, and there are many reads and writes
+            bool tells = o->verb != "read" && o->verb != "wrote" && o->state != State::closed;
+            int side = tells ? side_of(connection_, *o) : -1;
             size_t at = side < 0 ? 0 : anchor(*o, side, 1);
             if (at > 0 && at < picture_.rows.size()) clocks.note(connection_.end[side].host, *o, on_the_clock_of(capture_, connection_.segments[0].time, *o) - row_const(at).time);
         }
@@ -173,9 +177,10 @@ public:
         std::vector<Row> own;
         size_t seen[2] = {0, 0};
         std::map<std::pair<int, string>, size_t> used;
+        const int64_t ahead[2] = {clocks.ahead(connection_.end[client].host), clocks.ahead(connection_.end[server].host)};
         for (auto* o : observed_) {
             int side = side_of(connection_, *o);
-            if (side >= 0) observe(*o, on_the_clock_of(capture_, connection_.segments[0].time, *o) - clocks.ahead(connection_.end[side].host), own, seen, used);
+            if (side >= 0) observe(*o, on_the_clock_of(capture_, connection_.segments[0].time, *o) - ahead[side], own, seen, used);
             else if (connection_.whole && row(0).cell[server].state == State::listen) row(0).cell[server].claim = Claim::observed;
         }
         auto earlier = [](const Row& a, const Row& b) { return a.time < b.time; };

@@ -18,8 +18,11 @@ struct Totals {
     std::atomic<bool> serving[1024];  // the child in this place has a client
 };
 static Totals* totals;
-static std::map<pid_t, size_t> children;   // which place in the pool each has
+static std::map<pid_t, size_t> children;  // which place in the pool each has
 static std::vector<size_t> empty_places;
+static tcp::Server_options server{8990};
+static std::vector<tcp::Descriptor> listeners;  // one, or one for each place
+static tcp::Descriptor lock;                    // --accept locked: who holds it may call accept()
 static volatile sig_atomic_t stopping = 0;
 
 // What arrives goes back, until the peer's FIN.
@@ -50,19 +53,18 @@ static void serve(tcp::Connection connection, bool verbose) {
 
 // The accept loop, in every child. The kernel gives a new connection to one of those that sleep in accept(), and wakes
 // only that one; with `lock` the others sleep in lockf() instead, as they had to where accept() woke them all (UNP 30.6).
-[[noreturn]] static void child(const tcp::Server_options& server, const tcp::Descriptor& listener, const tcp::Descriptor& lock,
-                               std::atomic<bool>& serving) {
+[[noreturn]] static void child(size_t place) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);  // else the pool outlives a parent that is killed, and keeps the port
     try {
         for (;;) {
-            if (lock.fd() >= 0 && lockf(lock.fd(), F_LOCK, 0)) tcp::fail("lockf");  // the kernel unlocks when a child is killed
-            auto connection = tcp::accept(listener, server.idle_timeout);
+            if (lock.fd() >= 0 && lockf(lock.fd(), F_LOCK, 0)) tcp::fail("lockf");  // unlocked by the kernel if we are killed
+            auto connection = tcp::accept(listeners[place % listeners.size()], server.idle_timeout);
             if (lock.fd() >= 0 && lockf(lock.fd(), F_ULOCK, 0)) tcp::fail("lockf");
             if (!connection) continue;
-            serving = true;
+            totals->serving[place] = true;
             tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
             serve(std::move(*connection), server.verbose);
-            serving = false;
+            totals->serving[place] = false;
         }
     } catch (const std::system_error& error) {
         if (error.code().value() != EINVAL) tcp::log("failed", "%s", error.what());  // EINVAL: shut down by the parent
@@ -88,16 +90,31 @@ static void report_totals(int) {
              totals->microseconds / n / 1e6, totals->bytes / n, totals->bytes.load());
 }
 
-// One, or one for each child. The parent keeps them open and never accepts: whoever waits in the queue of a child that
-// is killed waits for the next child. A socket closed by its last owner resets its queue.
-static std::vector<tcp::Descriptor> listening_sockets(tcp::Server_options& server, size_t count) {
-    std::vector<tcp::Descriptor> listeners;
+// The parent keeps all of them open and never accepts: whoever waits in the queue of a child that is killed waits for the
+// next child. A listening socket that is closed by its last owner resets everybody in its queue.
+static void open_listeners(size_t count) {
     if (count > 1) tcp::add_socket_option(server.socket_options, "reuseport");
-    for (size_t i = 0; i < count; ++i) {
+    while (listeners.size() < count) {
         listeners.push_back(server.listen());
         server.address = tcp::local_address(listeners[0]).text();  // port 0: the others get the port that the first got
     }
-    return listeners;
+}
+
+// Until every place is taken; false if there is no process to be had.
+static bool fill_places(const tcp::Signals& signals) {
+    for (; !empty_places.empty(); empty_places.pop_back()) {
+        size_t place = empty_places.back();
+        pid_t pid = fork();
+        if (pid < 0) return false;
+        if (pid == 0) {
+            signal(SIGTERM, SIG_DFL);
+            signal(SIGINT, SIG_DFL);
+            signals.let_in();
+            child(place);
+        }
+        children[pid] = place;
+    }
+    return true;
 }
 
 static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
@@ -108,7 +125,6 @@ static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
 }
 
 int main(int argc, char** argv) try {
-    tcp::Server_options server{8990};
     size_t max_children = 8;
     tcp::Duration stats{}, grace{};
     std::string way = "shared";
@@ -127,27 +143,15 @@ int main(int argc, char** argv) try {
     totals = new (shared) Totals{};
     auto stop = [](int) { stopping = 1; };
     tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
-    auto listeners = listening_sockets(server, way == "reuseport" ? max_children : 1);
-    tcp::Descriptor lock(way == "locked" ? memfd_create("accept lock", MFD_CLOEXEC) : -1);
-    for (size_t place = max_children; place-- > 0;) empty_places.push_back(place);
+    open_listeners(way == "reuseport" ? max_children : 1);
+    if (way == "locked") lock = tcp::Descriptor(memfd_create("accept lock", MFD_CLOEXEC));
+    while (empty_places.size() < max_children) empty_places.push_back(empty_places.size());
     auto next_stats = std::chrono::steady_clock::now() + stats;
     for (bool fork_failed = false;;) {
-        while (!empty_places.empty()) {
-            size_t place = empty_places.back();
-            pid_t pid = fork();
-            if (pid == 0) {
-                signal(SIGTERM, SIG_DFL);
-                signal(SIGINT, SIG_DFL);
-                signals.let_in();
-                child(server, listeners[place % listeners.size()], lock, totals->serving[place]);
-            }
-            if (pid < 0 && !std::exchange(fork_failed, true)) tcp::log("waiting", "fork: %s", strerror(errno));
-            if (pid < 0) break;
-            fork_failed = false;
-            children[pid] = place;
-            empty_places.pop_back();
-        }
-        signals.wait(-1, fork_failed ? std::chrono::milliseconds(100) : stats);  // signals are handled here and nowhere else
+        bool complete = fill_places(signals);
+        if (!complete && !fork_failed) tcp::log("waiting", "fork: %s", strerror(errno));
+        fork_failed = !complete;
+        signals.wait(-1, complete ? stats : std::chrono::milliseconds(100));  // signals are handled here and nowhere else
         if (stopping) break;
         if (stats.count() && std::chrono::steady_clock::now() >= next_stats) report_totals(0), next_stats += stats;
     }

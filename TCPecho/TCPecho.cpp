@@ -38,14 +38,16 @@ static void show(const char* data, size_t size) {
 class Client {
     tcp::Connection server_;
     Close how_;
-    bool verbose_;
+    bool verbose_, framed_;
     bool input_open_ = true;   // stdin has not ended
     char line_[64 * 1024];     // read from stdin, not yet taken by the kernel: [next_, end_)
     size_t next_ = 0, end_ = 0;
     Flow sent_, received_;
+    char length_[4];           // framed: the next message's length as far as it has come, or
+    size_t length_bytes_ = 0, message_left_ = 0;  // how much of this one is still to come
 
 public:
-    Client(tcp::Connection server, Close how, bool verbose) : server_(std::move(server)), how_(how), verbose_(verbose) {}
+    Client(tcp::Connection server, Close how, bool verbose, bool framed) : server_(std::move(server)), how_(how), verbose_(verbose), framed_(framed) {}
 
     // Until the connection is over. True if stdin ended and every byte came back.
     bool run() {
@@ -67,9 +69,12 @@ public:
 
 private:
     void read_input() {
-        ssize_t n = ::read(STDIN_FILENO, line_, sizeof line_);
+        uint32_t length = 0, before = framed_ ? sizeof length : 0;  // of a message: what one read brings, a line that is typed
+        ssize_t n = ::read(STDIN_FILENO, line_ + before, sizeof line_ - before);
         if (n < 0) tcp::fail("read stdin");
-        next_ = 0, end_ = n;
+        length = htonl(uint32_t(n));
+        memcpy(line_, &length, before);
+        next_ = 0, end_ = n ? before + n : 0;
         if (n > 0) return;
         input_open_ = false;
         if (how_ != Close::orderly) return;
@@ -95,8 +100,21 @@ private:
         }
         if (verbose_) tcp::log("read", "bytes=%zu data=%s", n, tcp::printable(buffer, n).c_str());
         received_.add(buffer, n);
-        show(buffer, n);
+        if (framed_) show_messages(buffer, n);
+        else show(buffer, n);
         return true;
+    }
+    // Without their lengths. A read may end anywhere, also within a length.
+    void show_messages(const char* data, size_t size) {
+        for (size_t n; size > 0; data += n, size -= n) {
+            n = std::min(size, message_left_ ? message_left_ : sizeof length_ - length_bytes_);
+            if (message_left_) show(data, n), message_left_ -= n;
+            else memcpy(length_ + length_bytes_, data, n), length_bytes_ += n;
+            if (length_bytes_ < sizeof length_) continue;
+            uint32_t length;
+            memcpy(&length, length_, sizeof length);
+            message_left_ = ntohl(length), length_bytes_ = 0;
+        }
     }
     // SO_LINGER with time 0: close() throws away what is queued and sends RST instead of FIN; no TIME_WAIT (socket(7)).
     bool abort() {
@@ -116,7 +134,7 @@ private:
 
 int main(int argc, char** argv) try {
     Close how = Close::orderly;
-    bool verbose = false;
+    bool verbose = false, framed = false;
     int local_port = 0;
     tcp::Duration limit{};
     tcp::Socket_options options;
@@ -130,13 +148,14 @@ int main(int argc, char** argv) try {
         {{'l', "local-port", "PORT", "connect from this port (the kernel's choice)", [&](auto v) { local_port = tcp::number("--local-port", v, "1", "65535"); }},
          {'t', "connect-timeout", "D", "give up connecting after D (2 minutes, the kernel's)", [&](auto v) { limit = tcp::duration("--connect-timeout", v, "1ms", "10m"); }},
          {'c', "close", "HOW", "orderly: FIN; abort: RST; unread: leave the echo unread", close_as},
+         {'f', "framed", nullptr, "messages for TCPmechod --framed: each line with its length", [&](auto) { framed = true; }},
          {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [&](auto v) { tcp::add_socket_option(options, v); }},
          {'v', "verbose", nullptr, "log the data too", [&](auto) { verbose = true; }}}, 1, 2);
     int port = operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 8990;
 
     tcp::Connection server = tcp::connected_socket(tcp::resolve(operands[0], port), local_port, limit, options);
     tcp::log("connected", "peer=%s local=%s", server.peer.text().c_str(), tcp::local_address(server.socket).text().c_str());
-    Client client(std::move(server), how, verbose);
+    Client client(std::move(server), how, verbose, framed);
     return client.run() ? 0 : 1;
 } catch (const std::system_error& error) {
     if (error.code().value() == ECONNRESET) tcp::log("reset", "the server sent RST");

@@ -96,6 +96,25 @@ TEST_CASE("framed: messages larger than the socket buffers, both directions at o
     writer.join();
 }
 
+TEST_CASE("framed: TCPecho speaks it too", "[family]") {
+    Process server("TCPmechod", {"--framed", "-v", "0"});
+    Process client("TCPecho", {"--framed", "127.0.0.1", std::to_string(server.port())});
+    client.write_stdin("hello\n");
+    REQUIRE(client.wait_for_stdout("hello\n"));
+    client.write_stdin("world\n");
+    REQUIRE(client.wait_for_stdout("hello\nworld\n"));
+    client.close_stdin();
+    CHECK(client.wait_exit() == 0);
+    CHECK(client.out() == "hello\nworld\n");
+    CHECK_THAT(server.err(), ContainsSubstring("bytes=10 data=\"\\x00\\x00\\x00\\x06hello\\n\""));
+    CHECK(eventually([&] { return count(server.err(), " closed ") == 1; }));
+    std::string much;
+    for (int i = 0; much.size() < 1'000'000; ++i) much += "line " + std::to_string(i) + "\n";
+    auto result = run("TCPecho", {"--framed", "127.0.0.1", std::to_string(server.port())}, much);
+    CHECK(result.status == 0);
+    CHECK(result.out == much);
+}
+
 // ---- the pool --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("pool: children killed are replaced, and no other client loses anything", "[family]") {

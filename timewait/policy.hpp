@@ -87,7 +87,7 @@ inline bool converse(const Connection& connection, const Policy& policy, const S
 
 // Lets closewait pass; a FIN that comes meanwhile ends it, and data does not disturb it.
 inline void wait_before_close(const Connection& connection, const Policy& policy, bool fin) {
-    char rest[4096];
+    static char rest[4096];
     bool reads = !fin && policy.close != When::unread;
     for (auto end = steady_clock::now() + policy.closewait, now = end - policy.closewait; now < end; now = steady_clock::now())
         if (wait_for(connection, reads ? POLLIN : 0, end - now) && (!reads || !tcp::read(connection, rest, sizeof rest))) return;
@@ -96,20 +96,19 @@ inline void wait_before_close(const Connection& connection, const Policy& policy
 // Only here something leaves this host: a FIN; or, when bytes wait unread in our receive queue or linger says so, a RST.
 inline void release(Connection& connection, const Policy& policy, const Settings& settings) {
     int fd = connection.socket.fd(), unread = 0;
-    string peer = connection.peer.text();
-    char rest[4096];
+    static char rest[4096];
     linger now{1, 0};
     if (policy.how == How::rst) setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     if (policy.how == How::shutdown || policy.how == How::half) {
         shutdown(fd, SHUT_WR);
-        tcp::log("half-closed", "peer=%s", peer.c_str());
+        tcp::log("half-closed", "peer=%s", connection.peer.text().c_str());
         std::this_thread::sleep_until(read_at);
-        while (size_t n = tcp::read(connection, rest, sizeof rest)) tcp::log("read", "peer=%s bytes=%zu", peer.c_str(), n);
+        while (size_t n = tcp::read(connection, rest, sizeof rest)) tcp::log("read", "peer=%s bytes=%zu", connection.peer.text().c_str(), n);
         if (policy.how == How::half) return void(connection.socket.release());  // forgotten, not closed
     }
     if (settings.logs) ioctl(fd, FIONREAD, &unread);
     connection.socket.close();
-    if (settings.logs) tcp::log("closed", "peer=%s by=%s unread=%d", peer.c_str(), unread || policy.how == How::rst ? "RST" : "FIN", unread);
+    if (settings.logs) tcp::log("closed", "peer=%s by=%s unread=%d", connection.peer.text().c_str(), unread || policy.how == How::rst ? "RST" : "FIN", unread);
 }
 
 /// One connection, from the moment it is established to the moment the policy lets go of it.

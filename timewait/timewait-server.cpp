@@ -40,13 +40,13 @@ static void write_reply(const Policy& policy) {
 
 // A reply for each request, which is for each blank line that follows something. True if there was one.
 static bool answer(const tcp::Connection& connection, const Policy& policy, const char* data, size_t size) {
-    static size_t line = 0, request = 0;  // bytes of the unfinished line, and of the request before it
+    static size_t line = 0, request = 0, replies = 0;  // bytes of the unfinished line, and of the request before it
     bool replied = false;
     for (size_t i = 0; i < size && !(replied && policy.close == policy::When::reply); ++i) {
         if (data[i] != '\n') { line += data[i] != '\r'; continue; }
         request += line;
         if (std::exchange(line, 0) || !std::exchange(request, 0)) continue;
-        write_reply(policy);
+        if (replies++) write_reply(policy);  // the first is as new as this process
         tcp::write_all(connection, reply, reply_size);
         replied = true;
     }

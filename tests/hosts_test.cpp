@@ -25,7 +25,7 @@ std::string missing() {
     if (status) return "no sshd here (openssh-server): the ssh back end is not tested";
     output_of("tests/hosts/rig true", status);
     if (status) return "three hosts with sshd cannot be made here: the ssh back end is not tested";
-    for (auto program : {"TCPecho", "TCPechod", "seqserver", "wire"})
+    for (auto program : {"TCPecho", "TCPechod", "seqserver", "wire", "echoload"})
         if (!built(program)) return std::string(program) + " is not built: the remote back ends are not tested";
     return "";
 }
@@ -57,6 +57,7 @@ TEST_CASE("a run that is interrupted or killed leaves nothing on the hosts", "[h
 TEST_CASE("sshd dies in the middle: said, nothing left, the next run works", "[hosts]") { scenario("sshd_dies"); }
 TEST_CASE("the network goes in the middle: said, nothing left, the next run works", "[hosts]") { scenario("network_goes"); }
 TEST_CASE("a user with sudo: packets, and sysctls that are put back when the connection is cut", "[hosts]") { scenario("through_sudo", "--own-home"); }
+TEST_CASE("load from two hosts at once", "[hosts]") { scenario("load", "--own-home"); }
 TEST_CASE("the doctor names what is wrong with hosts", "[hosts]") { scenario("doctor_names"); }
 TEST_CASE("the doctor names what is wrong between hosts", "[hosts]") { scenario("doctor_pairs"); }
 TEST_CASE("the doctor finds and ends what a dead run has left", "[hosts]") { scenario("doctor_cleans", "--own-home"); }

@@ -16,7 +16,8 @@ struct Observation {
     string local, remote;           // "10.98.0.1:8990"; local is empty where a server's log does not say it
     std::optional<State> state;     // what statelog saw; State::closed: the socket is gone
     string verb, call;              // what the program logged, and the call behind it: "closed" and "close()"
-    int file = 0;                   // one clock for each file
+    string port;                    // the server's, where its log has said on which it listens
+    int file = 0;
 };
 
 inline int64_t time_of_day(int64_t epoch_time) {
@@ -113,10 +114,14 @@ inline void read_observations(const string& path, int file, std::vector<Observat
     FILE* lines = fopen(path.c_str(), "re");
     if (!lines) throw Unreadable(path + ": " + strerror(errno));
     std::map<string, Client> clients;
+    string port;
     for (string line; next_line(lines, line);) {
         Observation o;
+        if (string on = value_of(line, " listening on "); !on.empty()) port = on.substr(on.rfind(':') + 1);
+        if (!parse_state(line, o) && !parse_log(line, o = {}, clients)) continue;
         o.file = file;
-        if (parse_state(line, o) || parse_log(line, o = {}, clients)) o.file = file, all.push_back(std::move(o));
+        if (o.local.empty()) o.port = port;
+        all.push_back(std::move(o));
     }
     bool failed = ferror(lines);
     fclose(lines);
@@ -126,7 +131,7 @@ inline void read_observations(const string& path, int file, std::vector<Observat
 /// The end of the connection that the observation is about; -1: another connection's.
 inline int side_of(const Connection& c, const Observation& o) {
     for (int side : {client, server})
-        if (o.remote == c.end[other(side)].text() && (o.local.empty() ? side == server : o.local == c.end[side].text())) return side;
+        if (o.remote == c.end[other(side)].text() && (o.local.empty() ? side == server && (o.port.empty() || o.port == c.end[server].port) : o.local == c.end[side].text())) return side;
     return -1;
 }
 /// The server's port is listened on, before the connection.

@@ -91,6 +91,18 @@ TEST_CASE("what statelog saw is observed, what it did not see stays in parenthes
     CHECK_THAT(line_with(ladder({"--states", json, capture}), "ACK ack 8"), ContainsSubstring(" CLOSED"));
 }
 
+TEST_CASE("a state that would have lasted and was not observed was not there", "[seeing]") {
+    Files files;
+    string text = script("C:SYN S:SYN+ACK C:ACK C:FIN S:ACK .. S:FIN C:ACK");
+    double t = clock_of(text);
+    string capture = files.write("a", text);
+    CHECK_THAT(line_with(ladder({capture}), "<────────"), ContainsSubstring("SYN+ACK"));
+    CHECK_THAT(line_with(ladder({capture}), "─ ACK ack 2 ──│"), ContainsSubstring("(FIN_WAIT2)"));
+    string states = files.write("s", at(t + 0.0002) + " " + address + " - -> ESTABLISHED\n" + at(t + 0.0004) + " " + address + " ESTABLISHED -> FIN_WAIT1\n" + at(t + 0.202) + " " + address + " FIN_WAIT1 -> TIME_WAIT\n");
+    string line = line_with(ladder({"--states", states, capture}), "─ ACK ack 2 ──│");
+    CHECK_THAT(line, !ContainsSubstring("FIN_WAIT2") && ContainsSubstring("X──"));
+}
+
 TEST_CASE("the programs' calls stand where they belong, late ones at their own time", "[seeing]") {
     Files files;
     string text = script("C:SYN S:SYN+ACK C:ACK C:FIN S:ACK");
@@ -104,6 +116,25 @@ TEST_CASE("the programs' calls stand where they belong, late ones at their own t
     CHECK_THAT(line_with(picture, "FIN+ACK"), ContainsSubstring("shutdown()"));
     CHECK_THAT(line_with(picture, "accept()"), ContainsSubstring("   3.000000 "));
     CHECK_THAT(line_with(picture, "read()=0"), ContainsSubstring("   3.001000 "));
+}
+
+TEST_CASE("two servers, and one port pair used twice: each connection gets its own calls and states", "[seeing]") {
+    Files files;
+    string first = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK"), second = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK", 90000), other = script("C:SYN S:SYN+ACK C:ACK");
+    for (size_t at = 0; (at = other.find("8990", at)) != string::npos;) other.replace(at, 4, "8991");
+    double one = clock_of(first), two = clock_of(second), three = clock_of(other);
+    string capture = files.write("a", first + second + other);
+    string states = files.write("s", at(one + 0.0008) + " " + address + " - -> ESTABLISHED\n" + at(two + 0.0001) + " " + address + " ESTABLISHED -> TIME_WAIT\n" +
+                                         at(two + 0.0009) + " " + address + " TIME_WAIT -> ESTABLISHED\n" + at(two + 0.001) + " " + address + " ESTABLISHED -> FIN_WAIT2\n");
+    string log = files.write("l", "TCPechod[1]: " + at(three) + " listening on 0.0.0.0:8991 backlog=5\nTCPechod[1]: " + at(three + 0.0004) + " accepted peer=10.98.0.2:40000 child=7\n");
+    string picture = ladder({"--states", states, "--log", log, capture});
+    size_t begin_two = picture.find("client", 20), begin_three = picture.find("client", begin_two + 9);
+    string in_one = picture.substr(0, begin_two), in_two = picture.substr(begin_two, begin_three - begin_two), in_three = picture.substr(begin_three);
+    CHECK_THAT(line_with(in_one, "FIN+ACK seq 1 ack 2"), ContainsSubstring(" TIME_WAIT "));
+    CHECK_THAT(in_one, !ContainsSubstring("FIN_WAIT2"));
+    CHECK_THAT(in_two, ContainsSubstring("!!FIN_WAIT2"));
+    CHECK_THAT(in_one + in_two, !ContainsSubstring("accept()"));
+    CHECK_THAT(line_with(in_three, "ACK ack 1 "), ContainsSubstring("accept()"));
 }
 
 TEST_CASE("a host whose clock is wrong is put right by cause and effect", "[seeing]") {

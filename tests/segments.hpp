@@ -1,6 +1,6 @@
 // segments.hpp - captures for the tests, from the textbook's notation: "C:SYN S:SYN+ACK C:ACK C:1(6) S:ACK C:FIN".
 // A number before (n) is the relative sequence number of data; "(ack)" behind a flag is the acknowledgement when it is not
-// everything the peer has sent. Each is written as tcpdump -n -S prints it and read back.
+// everything the peer has sent; ".." lets 200 ms pass. Each is written as tcpdump -n -S prints it and read back.
 #pragma once
 #include <sstream>
 #include "../labs/expectation.hpp"
@@ -22,6 +22,7 @@ inline string script(const string& words, uint32_t isn = 1000) {
     uint32_t next[2] = {0, 0}, fin_at[2] = {0, 0}, base[2] = {isn, isn + 77};  // relative, but for base
     static int second = 0;
     while (in >> word) {
+        if (word == "..") { second += 200000; continue; }
         int side = word[0] == 'S', length = 0;
         unsigned seq = next[side];
         string what = word.substr(2), flags;

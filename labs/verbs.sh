@@ -316,9 +316,13 @@ finish() {
     trap - EXIT
     trap '' INT TERM HUP
     if [ -n "${LAB_KEEP:-}" ] && [ $status -le 1 ]; then
-        echo "$LAB_ENTRY" >"$LAB_LOG/../../.kept"
         say "" "The hosts stay up until you press Enter here. A shell on one of them, in another terminal:"
-        say "    ./labs/run --enter vit001"
+        if [ -n "$remote" ]; then
+            say "    as the hosts file reaches it; the programs are in $bin_vit001 there, ports $first_port to $last_port are this run's"
+        else
+            echo "$LAB_ENTRY" >"$LAB_LOG/../../.kept"
+            say "    ./labs/run --enter vit001"
+        fi
         read -r _
         rm -f "$LAB_LOG/../../.kept"
     fi

@@ -18,7 +18,7 @@ static const std::vector<policy::Case> cases = {
     {"close", "--nbrequest=2 --close=connect", "C:FIN first, TIME_WAIT here: EADDRINUSE"},
     {"close-on-read", "--nbrequest=2 --close=read", "C:FIN after the first data: a race"},
     {"http", "--http=close --close=fin", "C:PSH(58+host), then waits for S:FIN"},
-    {"http-close", "--http=close --close=reply", "C:PSH(58+host), C:FIN after the reply"},
+    {"http-close", "--http=close --close=reply --closewait=100us", "C:PSH(58+host), C:FIN if S:FIN does not follow its reply"},
     {"http-keep-alive", "--http=keep-alive --close=fin", "C:PSH(63+host), then waits for S:FIN"},
 };
 

@@ -8,6 +8,7 @@
 #include "../tcp.hpp"
 #include "drawtext.hpp"
 #include "drawsvg.hpp"
+#include "painter.hpp"
 
 using std::string;
 

@@ -158,6 +158,24 @@ TEST_CASE("pool: children killed are replaced, and no other client loses anythin
     CHECK(lost == 1);
 }
 
+TEST_CASE("pool: children killed under load cost a connection each, at most", "[family]") {
+    auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
+    CAPTURE(way);
+    Process server("TCPpechod", {"--accept", way, "--max-children", "4", "0"});
+    Process load("echoload", {"--clients", "16", "--requests", "3000", "--format", "json", "127.0.0.1", std::to_string(server.port())});
+    for (size_t killed = 0; killed < 3; ++killed) {
+        REQUIRE(eventually([&] { return count(server.err(), " closed ") > 300 * (killed + 1); }));
+        kill(children_of(server.pid()).front(), SIGKILL);
+        REQUIRE(eventually([&] { return count(server.err(), "ended by signal 9") == killed + 1; }));
+    }
+    CHECK(load.wait_exit(3 * patience) <= 1);
+    std::string result = load.out();
+    CAPTURE(result);
+    size_t at = result.find("\"failed\":");
+    REQUIRE(at != result.npos);
+    CHECK(std::stoi(result.substr(at + 9)) <= 3);
+}
+
 TEST_CASE("pool: idle children killed, also the one that holds the lock", "[family]") {
     auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
     CAPTURE(way);
@@ -229,6 +247,23 @@ TEST_CASE("grace: connections in service are finished, new ones refused", "[fami
     bob.close();
     CHECK(server.wait_exit() == 0);
     CHECK(eventually([&] { return children_of(server.pid()).empty(); }));
+}
+
+TEST_CASE("grace: under load, whoever has been accepted is served to the end", "[family]") {
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"}, {"TCPpechod"}, {"TCPpechod", "--accept", "reuseport"}, {"TCPpechod", "--accept", "locked"},
+                                                           {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
+    CAPTURE(args);
+    std::string name = args[0];
+    args.erase(args.begin());
+    args.insert(args.end(), {"--grace", "1m", "0"});
+    Process server(name, args);
+    Process load("echoload", {"--clients", "16", "--for", "1m", "127.0.0.1", std::to_string(server.port())});
+    REQUIRE(eventually([&] { return count(server.err(), " closed ") > 300; }));
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+    std::string log = server.err();
+    CHECK(count(log, " accepted ") == count(log, " closed "));
+    CHECK(log.find("reset by peer") == std::string::npos);
 }
 
 TEST_CASE("grace: it ends, clients or not", "[family]") {

@@ -153,6 +153,7 @@ struct Capture {
     string note;                 // what tcpdump said about the file, such as that it is cut off
     bool epoch = false;          // times count from 1970, not from midnight or from the first packet
     size_t segments = 0;
+    int64_t end = INT64_MIN;     // time of the last segment
 };
 
 }  // namespace lab

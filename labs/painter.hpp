@@ -112,10 +112,11 @@ class Painter {
             row(marks[i].row).cell[side].claim = Claim::observed, seen_[side] = i + 1;
             return;
         }
-        bool gone = *o.state == State::closed;  // after a minute of TIME_WAIT, say: no segment tells that
+        // Gone, after a minute of TIME_WAIT, say: no segment tells that. Nor does any once the capture is over.
+        bool untold = *o.state == State::closed || time > capture_.end;
         Row& r = own_.emplace_back();
-        r.time = time, r.cell[side] = {gone ? Claim::observed : Claim::contradicting, *o.state, ""};
-        if (!gone) picture_.remarks.push_back(string("!! the kernel's ") + name(*o.state) + " does not follow from the segments: are some missing in the capture?");
+        r.time = time, r.cell[side] = {untold ? Claim::observed : Claim::contradicting, *o.state, ""};
+        if (!untold) picture_.remarks.push_back(string("!! the kernel's ") + name(*o.state) + " does not follow from the segments: are some missing in the capture?");
     }
     // A call stands beside the segment it belongs to, if that was just then; else at its own time, which is the lesson.
     void observe_call(const Observation& o, int side, int64_t time) {

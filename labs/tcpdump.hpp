@@ -113,7 +113,7 @@ public:
             capture.connections.push_back(std::move(fresh));
         }
         capture.connections[current_[key]].add(s, printed);
-        ++capture.segments;
+        ++capture.segments, capture.end = std::max(capture.end, s.time);
     }
 };
 

@@ -365,7 +365,7 @@ TEST_CASE("a log line says what printf would", "[tcp]") {
     };
     CHECK(told("%s|%d|%d|%d|%zu|%lu", "a%sb", 0, -12, INT_MAX, size_t(7), 4294967296ul) == "a%sb|0|-12|2147483647|7|4294967296\n");
     CHECK(told("%s %.3f%% %d %s", "half", 0.5, 6, "end") == "half 0.500% 6 end\n");
-    CHECK(told("no conversion") == "no conversion\n");
+    CHECK(told("no conversion%s", "") == "no conversion\n");
     for (int size : {900, 970, 1000, 1023, 1024, 5000}) {  // around the longest line, in both ways to format
         std::string text(size, 'x');
         CHECK(told("%s%x", text.c_str(), 0xabc).find_first_not_of("xabc\n") == std::string::npos);

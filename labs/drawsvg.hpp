@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdarg>
 #include <set>
+#include <utility>
 #include "drawtext.hpp"
 #include "svgstyle.hpp"
 
@@ -83,8 +84,11 @@ class Svg {
             for (size_t r = 0; r < g.pictures[p]->rows.size(); ++r) g.items.push_back({p, r, 0});
         std::stable_sort(g.items.begin(), g.items.end(), [&](auto& a, auto& b) { return row_of(g, a).time < row_of(g, b).time; });
         int64_t before = row_of(g, g.items[0]).time;
+        int client_line = g.lanes[g.items[0].picture].line[client];
         for (auto& item : g.items) {
             const Row& row = row_of(g, item);
+            // the server's state reaches into the other client's column
+            if (std::exchange(client_line, g.lanes[item.picture].line[client]) != client_line) y_ += 18;
             if (row.time - before >= 500000) {
                 char words[40];
                 snprintf(words, sizeof words, "%.1f s pass", double(row.time - before) / 1e6);

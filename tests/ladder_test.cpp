@@ -255,6 +255,26 @@ TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
     CHECK_THAT(ladder({"--width", "5", "tests/captures/echo.pcap"}, 2), ContainsSubstring("--width must be 90..250"));
 }
 
+TEST_CASE("a report has the steps, the answers, the claims and the picture, and no markup but its own", "[seeing]") {
+    Files files;
+    const string evil = "<script>alert(1)</script><img src=x onerror=alert(1)>&\"'";
+    files.write("transcript.txt", "\nLab 99-x: a question " + evil + "\n\n== Step 1. A step " + evil + "\n\nvit001$ seqserver " + evil + "\nplain \x1b[31m" + evil + "\n? Why " + evil +
+                                      "\n  ok: claim " + evil + "\n  FAILED: claim " + evil + "\n\nLab 99-x: FAILED after 1 checks. Log: " + evil + "\n");
+    files.write("predictions.txt", "step 1: Why " + evil + "\n  predicted: because " + evil + "\n");
+    files.write("about.txt", evil + "\n");
+    ladder({"--svg", files.directory + "/ladder.svg", "--host", "10.98.7.1=" + evil, "tests/captures/echo.pcap"});
+    REQUIRE(system(("labs/report " + files.directory).c_str()) == 0);
+    string html = files.read("report.html");
+    CHECK(html.find("<script") == string::npos);
+    CHECK(html.find("<img") == string::npos);
+    CHECK(html.find('\x1b') == string::npos);
+    for (string words : {"<h2>Step 1. A step &lt;script&gt;", "Predicted: because &lt;script&gt;", "<b>FAILED: claim &lt;script&gt;", "class=\"verdict failed\">Lab 99-x: FAILED after 1 checks.", "<b>ok</b>", "<svg xmlns", "(TIME_WAIT)"})
+        CHECK_THAT(html, ContainsSubstring(words));
+    CHECK(html.find("http://") == html.find("http://www.w3.org/2000/svg"));  // a name, not an address: nothing is loaded
+    CHECK(html.find("https://") == string::npos);
+    CHECK(system("labs/report /nonexistent 2>/dev/null") != 0);
+}
+
 // ---- statelog --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("statelog prints the life of a connection, and ends when told", "[seeing]") {

@@ -36,7 +36,7 @@ check_hosts_file() {
         NF > 2 && $3 !~ /^(-|[0-9A-Fa-f.:]+)$/ { bad("the data address of " $1 " must be a number like 10.0.0.1, or -") }
         NF > 3 && $4 !~ /^(-|[A-Za-z0-9_][A-Za-z0-9_.@-]*)$/ { bad("the interface of " $1 " cannot be called so") }
         END {
-            for (i = 1; i <= 3; i++) if (!(("vit00" i) in seen)) { printf "%s: no line for vit00%d\n", file, i; wrong = 1 }
+            for (i = 1; i <= 3; i++) if (!(("vit00" i) in seen)) { printf "%s: no line for vit00%d (labs/hosts.md says how)\n", file, i; wrong = 1 }
             exit wrong
         }' "$hosts_file" >&2
 }
@@ -64,7 +64,10 @@ hosts_enter() {
     exec 5<&0
     open_hosts "$(programs_in "$2")" yes || exit 1
     for host in $list; do
-        host_ready "$host" || { say_why_not "$host" >&2 && interrupted=yes && break; }
+        host_ready "$host" && continue
+        [ -n "$interrupted" ] || say_why_not "$host" >&2
+        interrupted=yes
+        break
     done
     if [ -z "$interrupted" ]; then
         "$@" <&5 5<&- &
@@ -126,7 +129,7 @@ host_ready() {
     tries=600
     until grep -qx ready "$LAB_PRIVATE/$1.facts" 2>/dev/null; do
         tries=$((tries - 1))
-        [ $tries -gt 0 ] && [ ! -e "$LAB_PRIVATE/$1.failed" ] || return 1
+        [ $tries -gt 0 ] && [ -z "${interrupted:-}" ] && [ ! -e "$LAB_PRIVATE/$1.failed" ] || return 1
         sleep 0.05
     done
     case $(fact "$1" run) in
@@ -148,14 +151,14 @@ say_why_not() {
 }
 cure_of() {
     case $(cat "$LAB_PRIVATE/$1.err") in
-    *"Permission denied (pub"*) echo "no key of yours opens it without a question: ssh-copy-id, or ssh-add when the key has a passphrase" ;;
-    *"Host key verification failed"*) echo "its key is unknown or has changed: ssh there by hand once, and compare the fingerprint with the teacher's" ;;
-    *"Could not resolve"*) echo "the name is not known here: is the VPN up?" ;;
-    *"timed out"* | *"No route"* | *unreachable*) echo "nothing answers: is the VPN up, is the host on?" ;;
-    *refused*) echo "the host answers, but no sshd listens on that port" ;;
-    *"No space"*) echo "its /tmp is full: remove something there" ;;
-    *"Exec format"* | *noexec* | *"Permission denied"*) echo "our programs cannot run there: another processor, or /tmp mounted noexec" ;;
-    *) echo "try it by hand: reach it as the hosts file says, and run something" ;;
+    *"Permission denied (pub"*) echo "put a key of yours there with ssh-copy-id; or ssh-add it, when it has a passphrase" ;;
+    *"Host key verification failed"*) echo "ssh there by hand once, and compare the fingerprint with the teacher's: its key is unknown or has changed" ;;
+    *"Could not resolve"*) echo "see that the VPN is up: the name is not known here" ;;
+    *"timed out"* | *"No route"* | *unreachable*) echo "see that the VPN is up and the host on: nothing answers" ;;
+    *refused*) echo "see that sshd runs there, and on which port: this one is refused" ;;
+    *"No space"*) echo "make room on it: its /tmp is full" ;;
+    *"Exec format"* | *noexec* | *"Permission denied"*) echo "see whether it has another processor, or /tmp mounted noexec: our programs cannot run there" ;;
+    *) echo "try by hand what the hosts file says" ;;
     esac
 }
 

@@ -129,7 +129,7 @@ what_capture() {
 show_facts() {
     address=$1 interface=$2
     set -- ${SSH_CONNECTION:-}
-    [ "$address" != - ] || address=${3:--}
+    [ "$address" != - ] || address=${3:-}
     has=$(ip -o addr show 2>/dev/null | awk -v a="$address" '{ split($4, part, "/") } part[1] == a { print $2; exit }')
     fact address "$address"
     fact has_address "${has:-no}"

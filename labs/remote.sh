@@ -5,9 +5,9 @@
 #   disconnect HOST            ends the connection
 #
 # On every host a keeper (labs/onhost.sh) holds the run's directory: the pids of what was started, the programs where the
-# home is not shared. It lives as long as this shell says so every two seconds; after 20 s of silence (the hosts file may say
-# otherwise: patience 60) it ends what is left. Nothing that a
-# host prints is executed or used as a file name here: facts are checked against what they may look like.
+# home is not shared. It lives as long as this shell says so every two seconds; after 20 s of silence (the hosts file may
+# say otherwise: patience 60) it ends what is left. Nothing that a host prints is executed or used as a file name here:
+# facts are checked against what they may look like.
 
 labs=${labs:-$(cd labs && pwd)}
 hosts_file=${LAB_HOSTS:-$labs/hosts.conf}
@@ -23,7 +23,7 @@ check_hosts_file() {
     LC_ALL=C awk -v file="$hosts_file" '
         function bad(what) { printf "%s:%d: %s\n", file, NR, what; wrong = 1 }
         !NF || /^[ \t]*#/ { next }
-        $1 == "exec" { if (!/{command}|{quoted}/) bad("exec needs {command} (as words) or {quoted} (as one word)"); next }
+        $1 == "exec" { if (!index($0, "{command}") && !index($0, "{quoted}")) bad("exec needs {command} (as words) or {quoted} (as one word)"); next }
         $1 == "ssh_config" { if (NF != 2) bad("ssh_config takes one file"); next }
         $1 == "bind" { if ($0 !~ /^[ \t]*bind[ \t]+(data|all)[ \t]*$/) bad("bind is data or all"); next }
         $1 == "ports" { if (NF != 2 || $2 !~ /^[0-9]+$/ || $2 < 1024 || $2 > 65500) bad("ports takes the first port, 1024..65500"); next }
@@ -42,7 +42,16 @@ check_hosts_file() {
 }
 
 # fact HOST KEY: what the keeper on HOST said, if it looks like a fact.
-fact() { LC_ALL=C sed -n "s/^$2 \([]A-Za-z0-9 ._:,;()@\/[+-]*\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1; }
+fact() {
+    case $2 in
+    run) looks='\/tmp\/tcp-lab\.[A-Za-z0-9]*' ;;
+    address) looks='[0-9A-Fa-f.:]*' ;;
+    interface) looks='[A-Za-z0-9_][A-Za-z0-9_.@-]*' ;;
+    uid | gid | first_port | block | mtu | files | processes | disk | somaxconn | tcp_*) looks='[0-9]*' ;;
+    *) looks='[]A-Za-z0-9 ._:,;()@\/[+-]*' ;;
+    esac
+    LC_ALL=C sed -n "s/^$2 \($looks\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1
+}
 # What came from a host and is to be seen on a terminal: no control characters.
 plain_text() { tr -d '\r' | LC_ALL=C tr -c '\n\t -~' '?'; }
 
@@ -132,10 +141,8 @@ host_ready() {
         [ $tries -gt 0 ] && [ -z "${interrupted:-}" ] && [ ! -e "$LAB_PRIVATE/$1.failed" ] || return 1
         sleep 0.05
     done
-    case $(fact "$1" run) in
-    /tmp/tcp-lab.??????) ;;
-    *) echo "the host does not say where its run's directory is" >"$LAB_PRIVATE/$1.err" && return 1 ;;
-    esac
+    [ -n "$(fact "$1" run)" ] || { echo "the host does not say where its run's directory is" >"$LAB_PRIVATE/$1.err" && return 1; }
+    [ -n "$(fact "$1" address)" ] || { echo "its data address is not known: the hosts file has to say it" >"$LAB_PRIVATE/$1.err" && return 1; }
     if [ "$(fact "$1" programs)" != here ]; then
         tar -C bin -czf - $programs | (reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) 2>"$LAB_PRIVATE/$1.err" || return 1
     fi
@@ -158,6 +165,7 @@ cure_of() {
     *refused*) echo "see that sshd runs there, and on which port: this one is refused" ;;
     *"No space"*) echo "make room on it: its /tmp is full" ;;
     *"Exec format"* | *noexec* | *"Permission denied"*) echo "see whether it has another processor, or /tmp mounted noexec: our programs cannot run there" ;;
+    *"has to say it"*) echo "write the host's data address into its line, as \`ip addr\` shows it there" ;;
     *) echo "try by hand what the hosts file says" ;;
     esac
 }

@@ -102,7 +102,7 @@ new_port() {
 capture() {
     can_capture_on "$1" || return 0
     watch_states
-    eval "interface=\${interface_$1:-$interface} raise=\${raise_$1:-}"
+    eval "interface=\${interface_$1:-\$interface} raise=\${raise_$1:-}"
     output=$LAB_LOG/$1.pcap
     launch "tcpdump-$1" "$1" tcpdump -i "$interface" -n -U --immediate-mode -w - "$capture_filter"
     output='' raise=''

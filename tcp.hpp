@@ -379,7 +379,10 @@ public:
     bool wait(int fd, Duration limit = {}) const {
         pollfd readable{fd, POLLIN, 0};
         timespec time{limit.count() / 1000000000, limit.count() % 1000000000};
-        return ppoll(&readable, 1, limit.count() ? &time : nullptr, &outside_) > 0;
+        if (ppoll(&readable, 1, limit.count() ? &time : nullptr, &outside_) <= 0) return false;
+        time = {};  // with something to read ppoll() has let no signal in: a busy server would never hear one
+        ppoll(nullptr, 0, &time, &outside_);
+        return true;
     }
     /// For a forked child: as before the constructor. Set the actions first, a signal that was held back comes now.
     void let_in() const { sigprocmask(SIG_SETMASK, &outside_, nullptr); }

@@ -156,6 +156,15 @@ TEST_CASE("faultserver: leaks, as /proc shows them", "[fault]") {
         CHECK(client.receive_all() == "");
         CHECK(client.end() == Client::Fin);
     }
+    SECTION("connected, until the descriptors are used up: said once, and SIGTERM is still heard") {
+        Process server("faultserver", {"--leak", "connected", "0"}, [] { limit(RLIMIT_NOFILE, 16); });
+        int port = server.port();
+        std::vector<Client> clients;
+        for (int i = 0; i < 16; ++i) clients.emplace_back(port);
+        REQUIRE(server.wait_for_stderr("waiting accept"));
+        server.signal(SIGTERM);
+        CHECK(server.wait_exit() == 0);
+    }
     SECTION("listening: the worker listens on after the server's end") {
         Process server = fault_server({"--leak", "listening"});
         int port = server.port();

@@ -292,6 +292,8 @@ TEST_CASE("statelog prints the life of a connection, and ends when told", "[seei
         CHECK(log.wait_for_stdout("-> FIN_WAIT2"));
     }
     CHECK(log.wait_for_stdout("-> TIME_WAIT"));
+    listener.close();
+    CHECK(log.wait_for_stdout("LISTEN -> -"));
     log.signal(SIGINT);
     CHECK(log.wait_exit() == 0);
     std::istringstream lines(log.out());

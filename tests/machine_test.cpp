@@ -72,7 +72,7 @@ TEST_CASE("what a bare reset answers was taken by nobody", "[seeing]") {
     check(open + "S:FIN C:RST+ACK", opens_c + " CLOSE_WAIT CLOSED", opens_s + " FIN_WAIT1 CLOSED");
 }
 TEST_CASE("a reset behind a FIN shows that the FIN was received", "[seeing]") {
-    check(open + "S:1(6) C:FIN S:7(6) C:RST", opens_c + " FIN_WAIT1 CLOSED", opens_s + " CLOSE_WAIT CLOSED");
+    check(open + "C:FIN S:FIN(1) C:RST", opens_c + " FIN_WAIT1 CLOSED", opens_s + " FIN_WAIT1 CLOSING CLOSED");
 }
 TEST_CASE("segments that RFC 9293 does not allow", "[seeing]") {
     auto complaints = [](const string& words) {

@@ -136,6 +136,7 @@ TEST_CASE("echoload: nobody listens", "[echoload]") {
     CHECK(result.status == 1);
     CHECK(value(result.out, "refused", "errors") == 9);
     result = load(port, {"--clients", "3", "--for", "200ms"});  // and does not ask in a loop
+    CHECK(result.status == 1);
     CHECK(value(result.out, "failed") <= 3 * 21);
 }
 

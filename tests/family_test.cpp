@@ -195,6 +195,7 @@ TEST_CASE("pool: a child that was killed in service is not counted as serving", 
     Process server("TCPpechod", {"--max-children", "2", "0"});
     Client client(server.port());
     REQUIRE(echoes(client, "x"));
+    REQUIRE(server.wait_for_stderr("accepted peer=127.0.0.1:" + std::to_string(client.local_port()) + "\n"));
     std::string log = server.err();
     size_t at = log.rfind('\n', log.find(" accepted ")) + 1;
     kill(std::stoi(log.substr(log.find('[', at) + 1)), SIGKILL);

@@ -321,7 +321,7 @@ inline Descriptor listening_socket(Address address, int backlog, bool reuseaddr,
 /// accept4(2), the peer's address with it: getpeername() fails when the peer has reset already. Returns nothing for a
 /// signal, for a connection that died in the queue, and, after saying so once and 100 ms, while descriptors or memory are out.
 inline std::optional<Connection> accept(const Descriptor& listener, Duration idle_timeout = {}) {
-    static bool starved = false;
+    static thread_local bool starved = false;
     Connection connection;
     socklen_t size = sizeof connection.peer;
     connection.socket = Descriptor(accept4(listener.fd(), &connection.peer.any, &size, SOCK_CLOEXEC));

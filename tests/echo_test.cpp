@@ -301,7 +301,9 @@ TEST_CASE("echo: restart on the port, with and without SO_REUSEADDR", "[echo]") 
         CHECK(serves(port));
     } else {
         CHECK(second.wait_exit() == 1);
-        CHECK_THAT(second.err(), ContainsSubstring("bind 0.0.0.0:" + std::to_string(port) + " (the port has 1 " + state + ": old connections hold it): Address already in use"));
+        // "1", or more if the port was somebody's a minute ago
+        CHECK_THAT(second.err(), ContainsSubstring("bind 0.0.0.0:" + std::to_string(port) + " (the port has "));
+        CHECK_THAT(second.err(), ContainsSubstring(" " + state) && ContainsSubstring(": old connections hold it): Address already in use"));
     }
 }
 

@@ -225,7 +225,8 @@ TEST_CASE("pool: one listening socket, or one for each child", "[family]") {
 // ---- SIGTERM and --grace ---------------------------------------------------------------------------------------------
 
 TEST_CASE("grace: connections in service are finished, new ones refused", "[family]") {
-    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"}, {"TCPpechod"}, {"TCPpechod", "--accept", "reuseport"}, {"TCPpechod", "--accept", "locked"},
+    // not with --accept reuseport: there both may be given to one child, and bob waits for ana
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"}, {"TCPpechod"}, {"TCPpechod", "--accept", "locked"},
                                                            {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
     CAPTURE(args);
     std::string name = args[0];

@@ -365,6 +365,10 @@ after_lab() {
         [ ! -f "$pcap" ] || tcpdump -n -r "$pcap" >"${pcap%.pcap}.txt" 2>/dev/null
     done
     draw
+    # clocks of real hosts: how far from this machine's, and how sure that is
+    [ ! -s "$LAB_LOG/clocks.txt" ] || [ ! -f "$LAB_LOG/ladder.txt" ] ||
+        awk '{ printf "  the clock of %s: %+.3f ms from the one that ran the lab, sure to %.3f ms\n", $1, $2 * 1000, $3 * 1000 }' \
+            "$LAB_LOG/clocks.txt" >>"$LAB_LOG/ladder.txt"
     find "$LAB_LOG" -type f -size 0 -exec rm -f {} + # programs that printed nothing
 }
 # ladder.txt, ladder.svg, together-PORT.svg: the capture of vit001, or of the first host that has one, and what else was seen.

@@ -175,8 +175,10 @@ on_host_of() {
 }
 
 type() {
-    say "$1< $2"
-    eval "printf '%s\n' \"\$2\" >&$(of fd "$1")"
+    typist=$1
+    shift
+    for line; do say "$typist< $line"; done
+    eval "printf '%s\n' \"\$@\" >&$(of fd "$typist")" # all lines in one write
 }
 eof() {
     say "$1< (end of input)"

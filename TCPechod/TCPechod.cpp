@@ -4,19 +4,18 @@
 //
 // Look for: netstat -p shows one listening socket owned by the parent and a connected socket for each child; ps shows
 // the children, and none of them as a zombie (Z). When a client's FIN arrives its child answers with the server's FIN.
-#include "../tcp.hpp"
+#include "concurrent.hpp"
 
-#include <sys/mman.h>
 #include <sys/wait.h>
 
-#include <atomic>
-
-// What the children add up, in memory that fork() shares instead of copying.
-struct Totals {
-    std::atomic<uint64_t> completed, bytes, microseconds;
+// In memory that fork() shares instead of copying. The children need it for what they add up; for the list of them it
+// saves the parent a copy of the page after every fork.
+struct Shared {
+    Totals totals;
+    size_t current;
+    pid_t children[100000];  // as many as --max-children allows
 };
-static Totals* totals;
-static std::vector<pid_t> children;
+static Shared& shared = shared_with_children<Shared>();
 static volatile sig_atomic_t stopping = 0;
 
 // What arrives goes back, until the peer's FIN.
@@ -27,13 +26,13 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
         if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
-        totals->bytes += n;
+        shared.totals.bytes += n;
     }
     return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
 }
 
 static void serve(tcp::Connection connection, bool verbose) {
-    auto start = std::chrono::steady_clock::now();
+    auto start = Clock::now();
     try {
         size_t total = echo(connection, verbose);
         connection.socket.close();  // the last copy of this descriptor: our FIN leaves here
@@ -41,54 +40,37 @@ static void serve(tcp::Connection connection, bool verbose) {
     } catch (const std::system_error& error) {
         tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
     }
-    totals->microseconds += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
-    ++totals->completed;
+    shared.totals.add(start);
 }
 
 // Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are.
 static void reap(int) {
-    for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;)
-        children.erase(std::remove(children.begin(), children.end(), pid), children.end());
+    for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;) {
+        pid_t* last = &shared.children[--shared.current];
+        *std::find(shared.children, last, pid) = *last;
+    }
 }
 
-static void report_totals(int) {
-    double n = std::max<double>(1, totals->completed);
-    tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", children.size(), totals->completed.load(),
-             totals->microseconds / n / 1e6, totals->bytes / n, totals->bytes.load());
-}
+static void report_totals(int) { shared.totals.log(shared.current); }
 
 static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
-    auto end = std::chrono::steady_clock::now() + grace;
-    for (auto left = grace; !children.empty() && left.count() > 0; left = end - std::chrono::steady_clock::now()) signals.wait(-1, left);
-    for (pid_t pid : children) kill(pid, SIGTERM);
+    wait_for_the_last(signals, grace, [] { return shared.current == 0; });
+    for (size_t i = 0; i < shared.current; ++i) kill(shared.children[i], SIGTERM);
     while (waitpid(-1, nullptr, 0) > 0) {}
 }
 
 int main(int argc, char** argv) try {
-    tcp::Server_options server{8990};
+    Concurrent_options server{{8990}};
     size_t max_children = 4096;
-    tcp::Duration stats{}, grace{};
-    server.parse(argc, argv,
-                 {{'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)",
-                   [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }},
-                  {'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
-                   [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }},
-                  {'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
-                   [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }}});
+    server.parse(argc, argv, {{'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)",
+                               [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }}});
 
-    void* shared = mmap(nullptr, sizeof *totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED) tcp::fail("mmap");
-    totals = new (shared) Totals{};
     auto stop = [](int) { stopping = 1; };
-    tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     tcp::Descriptor listener = server.listen();
-    auto next_stats = std::chrono::steady_clock::now() + stats;
-    for (bool fork_failed = false;;) {
-        bool room = children.size() < max_children;
-        bool incoming = signals.wait(room ? listener.fd() : -1, stats);  // signals are handled here and nowhere else
-        if (stopping) break;
-        if (stats.count() && std::chrono::steady_clock::now() >= next_stats) report_totals(0), next_stats += stats;
-        if (!incoming) continue;
+    for (bool fork_failed = false; !stopping;) {
+        bool room = shared.current < max_children;
+        if (!signals.wait(room ? listener.fd() : -1) || stopping) continue;  // signals are handled here and nowhere else
         auto connection = tcp::accept(listener, server.idle_timeout);
         if (!connection) continue;
         pid_t pid;
@@ -106,12 +88,12 @@ int main(int argc, char** argv) try {
         }
         if (pid < 0) break;
         fork_failed = false;
-        children.push_back(pid);
+        shared.children[shared.current++] = pid;
         tcp::log("accepted", "peer=%s child=%d", connection->peer.text().c_str(), pid);
         // The parent's copy closes here, at the end of the pass. No FIN leaves: the child still holds the socket.
     }
     listener.close();  // whoever is still in the accept queue is reset
-    stop_children(signals, grace);
+    stop_children(signals, server.grace);
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) {

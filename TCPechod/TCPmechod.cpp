@@ -5,15 +5,13 @@
 // Look for: netstat -p shows one process that owns every connected socket, ps -T its one thread, strace no call that
 // blocks but epoll_wait. A client that sends and never reads fills its own receive queue, then our Send-Q, then our
 // Recv-Q, because we read no more from it; then its send() blocks, and nobody else's.
-#include "../tcp.hpp"
+#include "concurrent.hpp"
 
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <list>
 
-using Clock = std::chrono::steady_clock;
 static const auto never = Clock::time_point::max();
 
 // What fork() and threads keep on a stack of its own for each client: where we are with it.
@@ -27,11 +25,11 @@ struct Client {
     bool ending = false;   // our FIN leaves after `unsent`; what the client still sends is thrown away
 };
 static std::list<Client> clients;  // whoever is silent for the longest time is first
-static tcp::Server_options server{8990};
+static Concurrent_options server{{8990}};
 static size_t max_clients = 100000, max_message = 0;  // 0: not framed
 static tcp::Descriptor epoll;
 static Clock::time_point now;
-static uint64_t completed = 0, bytes = 0, microseconds = 0;  // one thread: nothing need be atomic, nothing locked
+static Totals totals;
 
 // Edge-triggered: told once when it becomes true (now, if it is true), not for as long as it is.
 static void interest(Client& client, uint32_t events, int operation = EPOLL_CTL_MOD) {
@@ -83,7 +81,7 @@ static bool serve(Client& client) {
         if (n < 0) tcp::fail("read " + client.connection.peer.text());
         if (client.ending) continue;
         if (server.verbose) tcp::log("read", "peer=%s bytes=%zd data=%s", client.connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
-        client.total += n, bytes += n;
+        client.total += n, totals.bytes += n;
         if (!max_message) write_some(client, buffer, n);
         else if (!take_messages(client, buffer, n)) return false;
         if (!client.unsent.empty()) return interest(client, EPOLLOUT), true;
@@ -94,8 +92,7 @@ static bool serve(Client& client) {
 
 static void drop(Client& client, const char* verb, const std::string& text) {
     tcp::log(verb, "%s", text.c_str());
-    microseconds += std::chrono::duration_cast<std::chrono::microseconds>(now - client.start).count();
-    ++completed;
+    totals.add(client.start);
     clients.erase(client.self);  // closes the socket, which takes it out of epoll
 }
 
@@ -130,19 +127,7 @@ static bool accept_all(const tcp::Descriptor& listener) {
     return false;
 }
 
-static void report_totals() {
-    double n = std::max<double>(1, completed);
-    tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", clients.size(), completed,
-             microseconds / n / 1e6, bytes / n, bytes);
-}
-
-// Every client is a descriptor: as many as we may have.
-static void raise_descriptor_limit() {
-    rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
+static void report_totals() { totals.log(clients.size()); }
 
 // The longest silent are first in the list.
 static void drop_idle() {
@@ -162,7 +147,7 @@ static tcp::Descriptor signal_descriptor(std::initializer_list<int> numbers) {
 static bool told_to_stop(const tcp::Descriptor& signals) {
     bool stop = false;
     for (signalfd_siginfo signal; ::read(signals.fd(), &signal, sizeof signal) > 0;)
-        if (signal.ssi_signo == SIGUSR1) report_totals();
+        if (signal.ssi_signo == SIGUSR1 || signal.ssi_signo == SIGALRM) report_totals();
         else stop = true;
     return stop;
 }
@@ -178,40 +163,34 @@ static int wait_until(Clock::time_point end, epoll_event* events, int size) {
 int main(int argc, char** argv) try {
     bool framed = false;
     size_t longest = 64 * 1024;
-    tcp::Duration stats{}, grace{};
     server.parse(argc, argv,
                  {{'m', "max-clients", "N", "at most N at once, the backlog holds the rest (100000)",
                    [&](auto v) { max_clients = tcp::number("--max-clients", v, "1", "1000000"); }},
                   {'f', "framed", nullptr, "messages: 4 bytes length, big-endian, then the bytes; 0 ends", [&](auto) { framed = true; }},
-                  {0, "max-message", "N", "refuse longer messages (64k)", [&](auto v) { longest = tcp::bytes("--max-message", v, "1", "16m"); }},
-                  {'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
-                   [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }},
-                  {'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
-                   [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }}});
+                  {0, "max-message", "N", "refuse longer messages (64k)", [&](auto v) { longest = tcp::bytes("--max-message", v, "1", "16m"); }}});
     max_message = framed ? longest : 0;
 
     raise_descriptor_limit();
     epoll = tcp::Descriptor(epoll_create1(EPOLL_CLOEXEC));
-    tcp::Descriptor signals = signal_descriptor({SIGTERM, SIGINT, SIGUSR1}), listener = server.listen();
+    tcp::Descriptor signals = signal_descriptor({SIGTERM, SIGINT, SIGUSR1, SIGALRM}), listener = server.listen();
     fcntl(listener.fd(), F_SETFL, O_NONBLOCK);  // whoever epoll announced may be gone at accept(): do not wait for the next
     for (auto* source : {&signals, &listener}) {
         epoll_event event{EPOLLIN | EPOLLET, {source}};
         if (epoll_ctl(epoll.fd(), EPOLL_CTL_ADD, source->fd(), &event)) tcp::fail("epoll_ctl");
     }
-    auto next_stats = stats.count() ? Clock::now() + stats : never, next_accept = never, stop_at = never;
+    auto next_accept = never, stop_at = never;
     while (stop_at == never || (!clients.empty() && now < stop_at)) {
         epoll_event events[256];
         auto next_idle = server.idle_timeout.count() && !clients.empty() ? clients.front().active + server.idle_timeout : never;
-        int ready = wait_until(std::min({next_stats, next_accept, next_idle, stop_at}), events, 256);
+        int ready = wait_until(std::min({next_accept, next_idle, stop_at}), events, 256);
         for (int i = 0; i < ready; ++i) {
             if (events[i].data.ptr == &listener) next_accept = now;
             else if (events[i].data.ptr != &signals) serve_or_drop(*static_cast<Client*>(events[i].data.ptr));
-            else if (told_to_stop(signals)) stop_at = std::min(stop_at, now + grace), listener.close();
+            else if (told_to_stop(signals)) stop_at = std::min(stop_at, now + server.grace), listener.close();
         }
         if (listener.fd() < 0) next_accept = never;
         if (next_accept != never) next_accept = accept_all(listener) ? never : now + std::chrono::milliseconds(100);
         if (now >= next_idle) drop_idle();
-        if (now >= next_stats) report_totals(), next_stats += stats;
     }
     report_totals();
     tcp::log("stopped", "port=%d", server.port);

@@ -5,22 +5,20 @@
 // Look for: netstat -p shows one process that owns the listening socket and every connected socket; ps -T shows its
 // threads. What fork() copied is shared here: a buffer for each connection, and one crash ends them all. With --pool N
 // the threads are there before the clients, and each accepts for itself, as the children of TCPpechod do.
-#include "../tcp.hpp"
+#include "concurrent.hpp"
 
 #include <pthread.h>
-#include <sys/resource.h>
 
-#include <atomic>
 #include <memory>
 
-// What the threads add up. They share all memory anyway.
-struct Totals {
-    std::atomic<uint64_t> completed, bytes, microseconds;
+// Threads share all memory anyway.
+struct Shared {
+    Totals totals;
+    std::atomic<size_t> current;
 };
-static Totals shared, *totals = &shared;
-static std::atomic<size_t> current;
+static Shared shared;
 static std::atomic<bool> stopping;  // set by a handler in one thread, read by all
-static tcp::Server_options server{8990};
+static Concurrent_options server{{8990}};
 static size_t max_threads = 4096;
 static pthread_t main_thread;
 
@@ -34,14 +32,14 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
         if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
-        totals->bytes += n;
+        shared.totals.bytes += n;
         if (n == size && !large) large.reset(buffer = new char[size = 256 * 1024]);
     }
     return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
 }
 
 static void serve(tcp::Connection connection, bool verbose) {
-    auto start = std::chrono::steady_clock::now();
+    auto start = Clock::now();
     try {
         size_t total = echo(connection, verbose);
         connection.socket.close();  // the last copy of this descriptor: our FIN leaves here
@@ -49,10 +47,9 @@ static void serve(tcp::Connection connection, bool verbose) {
     } catch (const std::system_error& error) {
         tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
     }
-    totals->microseconds += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
-    ++totals->completed;
+    shared.totals.add(start);
     // A parent gets SIGCHLD; main is told in the same way, when it waits for room or for the last of us.
-    if (current-- == max_threads || stopping) pthread_kill(main_thread, SIGCHLD);
+    if (shared.current-- == max_threads || stopping) pthread_kill(main_thread, SIGCHLD);
 }
 
 static void* thread(void* connection) {
@@ -67,7 +64,7 @@ static void* pool_thread(void* listener) {
         for (;;) {
             auto connection = tcp::accept(*static_cast<tcp::Descriptor*>(listener), server.idle_timeout);
             if (!connection) continue;
-            ++current;
+            ++shared.current;
             tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
             serve(std::move(*connection), server.verbose);
         }
@@ -77,11 +74,7 @@ static void* pool_thread(void* listener) {
     return nullptr;
 }
 
-static void report_totals(int) {
-    double n = std::max<double>(1, totals->completed);
-    tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current.load(), totals->completed.load(),
-             totals->microseconds / n / 1e6, totals->bytes / n, totals->bytes.load());
-}
+static void report_totals(int) { shared.totals.log(shared.current); }
 
 // Detached: nobody waits for its result. The stack is small, and glibc keeps it for the next thread (8 MB it would unmap).
 static int start_thread(void* (*function)(void*), void* argument) {
@@ -93,43 +86,26 @@ static int start_thread(void* (*function)(void*), void* argument) {
     return pthread_create(&id, &attributes, function, argument);
 }
 
-// Every client is a descriptor: as many as we may have.
-static void raise_descriptor_limit() {
-    rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int main(int argc, char** argv) try {
     size_t pool = 0;
-    tcp::Duration stats{}, grace{};
     server.parse(argc, argv,
                  {{'m', "max-threads", "N", "at most N at once, the backlog holds the rest (4096)",
                    [&](auto v) { max_threads = tcp::number("--max-threads", v, "1", "100000"); }},
-                  {'p', "pool", "N", "N threads from the start, so N clients at once", [&](auto v) { pool = tcp::number("--pool", v, "1", "10000"); }},
-                  {'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
-                   [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }},
-                  {'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
-                   [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }}});
+                  {'p', "pool", "N", "N threads from the start, so N clients at once", [&](auto v) { pool = tcp::number("--pool", v, "1", "10000"); }}});
 
     raise_descriptor_limit();
     main_thread = pthread_self();
     auto stop = [](int) { stopping = true; };
-    tcp::Signals signals{{SIGCHLD, [](int) {}}, {SIGUSR1, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    tcp::Signals signals{{SIGCHLD, [](int) {}}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     tcp::Descriptor listener = server.listen();
     for (size_t i = 0; i < pool; ++i)
         if (int error = start_thread(pool_thread, &listener)) tcp::fail("pthread_create", error);
-    auto next_stats = std::chrono::steady_clock::now() + stats;
-    for (bool thread_failed = false;;) {
-        bool room = !pool && current < max_threads;
-        bool incoming = signals.wait(room ? listener.fd() : -1, stats);  // signals are handled here and nowhere else
-        if (stopping) break;
-        if (stats.count() && std::chrono::steady_clock::now() >= next_stats) report_totals(0), next_stats += stats;
-        if (!incoming) continue;
+    for (bool thread_failed = false; !stopping;) {
+        bool room = !pool && shared.current < max_threads;
+        if (!signals.wait(room ? listener.fd() : -1) || stopping) continue;  // signals are handled here and nowhere else
         auto connection = tcp::accept(listener, server.idle_timeout);
         if (!connection) continue;
-        ++current;
+        ++shared.current;
         tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
         auto* task = new tcp::Connection(std::move(*connection));
         while (int error = stopping ? 0 : start_thread(thread, task)) {  // no thread to be had: the client waits, the others are served
@@ -139,8 +115,7 @@ int main(int argc, char** argv) try {
         thread_failed = false;
     }
     shutdown(listener.fd(), SHUT_RD);
-    auto end = std::chrono::steady_clock::now() + grace;
-    for (auto left = grace; current > 0 && left.count() > 0; left = end - std::chrono::steady_clock::now()) signals.wait(-1, left);
+    wait_for_the_last(signals, server.grace, [] { return shared.current == 0; });
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
     _exit(0);  // the threads that are left go with the process, and the kernel closes their sockets

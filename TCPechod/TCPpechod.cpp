@@ -4,23 +4,20 @@
 //
 // Look for: ps shows the children before there is a client; netstat -p shows one listening socket for all of them, and
 // with --accept reuseport as many as there are children. The client that finds them all busy waits in the accept queue.
-#include "../tcp.hpp"
+#include "concurrent.hpp"
 
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include <atomic>
-
-// What the children add up, in memory that fork() shares instead of copying.
-struct Totals {
-    std::atomic<uint64_t> completed, bytes, microseconds;
+// In memory that fork() shares instead of copying.
+struct Shared {
+    Totals totals;
     std::atomic<bool> serving[1024];  // the child in this place has a client
 };
-static Totals* totals;
+static Shared& shared = shared_with_children<Shared>();
 static std::map<pid_t, size_t> children;  // which place in the pool each has
 static std::vector<size_t> empty_places;
-static tcp::Server_options server{8990};
+static Concurrent_options server{{8990}};
 static std::vector<tcp::Descriptor> listeners;  // one, or one for each place
 static tcp::Descriptor lock;                    // --accept locked: who holds it may call accept()
 static volatile sig_atomic_t stopping = 0;
@@ -33,13 +30,13 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
         if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
-        totals->bytes += n;
+        shared.totals.bytes += n;
     }
     return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
 }
 
 static void serve(tcp::Connection connection, bool verbose) {
-    auto start = std::chrono::steady_clock::now();
+    auto start = Clock::now();
     try {
         size_t total = echo(connection, verbose);
         connection.socket.close();  // the last copy of this descriptor: our FIN leaves here
@@ -47,8 +44,7 @@ static void serve(tcp::Connection connection, bool verbose) {
     } catch (const std::system_error& error) {
         tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
     }
-    totals->microseconds += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
-    ++totals->completed;
+    shared.totals.add(start);
 }
 
 // The accept loop, in every child. The kernel gives a new connection to one of those that sleep in accept(), and wakes
@@ -61,10 +57,10 @@ static void serve(tcp::Connection connection, bool verbose) {
             auto connection = tcp::accept(listeners[place % listeners.size()], server.idle_timeout);
             if (lock.fd() >= 0 && lockf(lock.fd(), F_ULOCK, 0)) tcp::fail("lockf");
             if (!connection) continue;
-            totals->serving[place] = true;
+            shared.serving[place] = true;
             tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
             serve(std::move(*connection), server.verbose);
-            totals->serving[place] = false;
+            shared.serving[place] = false;
         }
     } catch (const std::system_error& error) {
         if (error.code().value() != EINVAL) tcp::log("failed", "%s", error.what());  // EINVAL: shut down by the parent
@@ -78,17 +74,12 @@ static void reap(int) {
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0; children.erase(pid)) {
         size_t place = children[pid];
         empty_places.push_back(place);
-        totals->serving[place] = false;
+        shared.serving[place] = false;
         if (!stopping) tcp::log("child", "%d ended by signal %d, another takes its place", pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     }
 }
 
-static void report_totals(int) {
-    double n = std::max<double>(1, totals->completed);
-    size_t current = std::count(std::begin(totals->serving), std::end(totals->serving), true);
-    tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current, totals->completed.load(),
-             totals->microseconds / n / 1e6, totals->bytes / n, totals->bytes.load());
-}
+static void report_totals(int) { shared.totals.log(std::count(std::begin(shared.serving), std::end(shared.serving), true)); }
 
 // The parent keeps all of them open and never accepts: whoever waits in the queue of a child that is killed waits for the
 // next child. A listening socket that is closed by its last owner resets everybody in its queue.
@@ -118,45 +109,33 @@ static bool fill_places(const tcp::Signals& signals) {
 }
 
 static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
-    auto end = std::chrono::steady_clock::now() + grace;
-    for (auto left = grace; !children.empty() && left.count() > 0; left = end - std::chrono::steady_clock::now()) signals.wait(-1, left);
+    wait_for_the_last(signals, grace, [] { return children.empty(); });
     for (auto& [pid, place] : children) kill(pid, SIGTERM);
     while (waitpid(-1, nullptr, 0) > 0) {}
 }
 
 int main(int argc, char** argv) try {
     size_t max_children = 8;
-    tcp::Duration stats{}, grace{};
     std::string way = "shared";
     server.parse(argc, argv,
                  {{'m', "max-children", "N", "N children from the start, so N clients at once (8)",
                    [&](auto v) { max_children = tcp::number("--max-children", v, "1", "1024"); }},
-                  {0, "accept", "WAY", "shared, locked, or reuseport: a listening socket each", [&](auto v) { way = v; }},
-                  {'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
-                   [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }},
-                  {'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
-                   [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }}});
+                  {0, "accept", "WAY", "shared, locked, or reuseport: a listening socket each", [&](auto v) { way = v; }}});
     if (way != "shared" && way != "locked" && way != "reuseport") throw tcp::Usage_error("--accept must be shared, locked or reuseport");
 
-    void* shared = mmap(nullptr, sizeof *totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED) tcp::fail("mmap");
-    totals = new (shared) Totals{};
     auto stop = [](int) { stopping = 1; };
-    tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     open_listeners(way == "reuseport" ? max_children : 1);
     if (way == "locked") lock = tcp::Descriptor(memfd_create("accept lock", MFD_CLOEXEC));
     while (empty_places.size() < max_children) empty_places.push_back(empty_places.size());
-    auto next_stats = std::chrono::steady_clock::now() + stats;
-    for (bool fork_failed = false;;) {
+    for (bool fork_failed = false; !stopping;) {
         bool complete = fill_places(signals);
         if (!complete && !fork_failed) tcp::log("waiting", "fork: %s", strerror(errno));
         fork_failed = !complete;
-        signals.wait(-1, complete ? stats : std::chrono::milliseconds(100));  // signals are handled here and nowhere else
-        if (stopping) break;
-        if (stats.count() && std::chrono::steady_clock::now() >= next_stats) report_totals(0), next_stats += stats;
+        signals.wait(-1, std::chrono::milliseconds(complete ? 0 : 100));  // signals are handled here and nowhere else
     }
     for (auto& listener : listeners) shutdown(listener.fd(), SHUT_RD);  // whoever is idle has EINVAL from accept() now
-    stop_children(signals, grace);
+    stop_children(signals, server.grace);
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) {

@@ -105,7 +105,7 @@ inline Duration duration(const string& option, const char* text, const char* low
 
 /// A log line: what does not fit is left out, with room for the '\n' kept.
 struct Line {
-    char text[1024];
+    char text[512];
     size_t size = 0;
     size_t room() const { return sizeof text - 1 - size; }
     void operator+=(char c) { if (room()) text[size++] = c; }

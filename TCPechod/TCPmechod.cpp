@@ -97,8 +97,7 @@ static void drop(Client& client, const char* verb, const std::string& text) {
 }
 
 static void serve_or_drop(Client& client) try {
-    client.active = now;
-    clients.splice(clients.end(), clients, client.self);
+    if (server.idle_timeout.count()) client.active = now, clients.splice(clients.end(), clients, client.self);
     if (serve(client)) return;
     client.connection.socket.close();  // our FIN leaves here
     drop(client, "closed", "peer=" + client.connection.peer.text() + " bytes=" + std::to_string(client.total));

@@ -16,14 +16,18 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
         tcp::write_all(connection, buffer, n);
         total += n;
     }
-    return total;  // read() returned 0: the peer's FIN is here, its socket is half closed, ours is in CLOSE_WAIT
+    return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
 }
 
-static void serve(const tcp::Connection& connection, bool verbose) try {
-    size_t total = echo(connection, verbose);
-    tcp::log("fin", "peer=%s bytes=%zu", connection.peer.text().c_str(), total);
-} catch (const std::system_error& error) {  // this client's trouble is not the server's
-    tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
+static void serve(tcp::Connection connection, bool verbose, bool no_close) {
+    try {
+        size_t total = echo(connection, verbose);
+        if (!no_close) connection.socket.close();  // our FIN leaves here
+        tcp::log(no_close ? "fin" : "closed", "peer=%s bytes=%zu", connection.peer.text().c_str(), total);
+    } catch (const std::system_error& error) {  // this client's trouble is not the server's
+        tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
+    }
+    if (no_close) connection.socket.release();  // the bug: the descriptor is forgotten, our FIN never leaves
 }
 
 int main(int argc, char** argv) try {
@@ -46,13 +50,7 @@ int main(int argc, char** argv) try {
         auto connection = tcp::accept(listener, server.idle_timeout);  // the oldest connection of the accept queue
         if (!connection) continue;
         tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
-        serve(*connection, server.verbose);  // and nobody else until this client is done
-        if (no_close) {
-            connection->socket.release();  // the bug: the descriptor is forgotten, our FIN never leaves
-            continue;
-        }
-        connection->socket.close();  // our FIN leaves here
-        tcp::log("closed", "peer=%s", connection->peer.text().c_str());
+        serve(std::move(*connection), server.verbose, no_close);  // and nobody else until this client is done
     }
 } catch (const std::exception& error) {
     return tcp::report(error);

@@ -36,6 +36,7 @@ struct End {
             return;
         }
         sent = std::max(sent, s.end());
+        if (!s.syn && s.acks && state == State::syn_sent) state = State::established;  // by a SYN+ACK that is missing in the capture
         if (s.syn && !s.acks && (state == State::closed || state == State::listen)) state = State::syn_sent, passive = false;
         if (s.syn && s.acks && (state == State::closed || state == State::listen)) state = State::syn_recv, passive = true;
         if (!s.fin || fin >= 0) return;
@@ -88,6 +89,7 @@ class Receipts {
         for (size_t i = 0; i < segments_.size(); ++i) {
             const Segment& s = segments_[i];
             if (s.side == from) {
+                answered_syn |= s.acks && !s.rst;            // the SYN that it acknowledges may be missing in the capture
                 if (s.space() == 0 || s.rst) { at_[i] = i; continue; }  // no answer is to be expected
                 auto& copies = waiting[{s.end(), s.syn && s.acks}];
                 if (!copies.empty() && (s.time == 0 || s.time - segments_[copies.back()].time > 50)) copies.clear();
@@ -141,7 +143,7 @@ inline std::vector<Transition> transitions(const Connection& c, State (&initial)
     Receipts receipts(c);
     End ends[2];
     bool answered = false;  // somebody listens
-    for (auto& s : c.segments) answered |= s.side == server && s.syn && s.acks;
+    for (auto& s : c.segments) answered |= s.acks && !s.rst && (s.side == server) == s.syn;  // its SYN+ACK, or the client's ACK of that
     bool simultaneous = false;
     for (auto& s : c.segments) simultaneous |= s.side == server && s.syn && !s.acks;
     if (!c.whole) ends[client].state = ends[server].state = State::established;

@@ -104,6 +104,14 @@ TEST_CASE("a capture that begins in the middle begins in ESTABLISHED", "[seeing]
     check("C:1(6) S:ACK C:FIN S:FIN C:ACK", "ESTABLISHED FIN_WAIT1 TIME_WAIT", "ESTABLISHED CLOSE_WAIT LAST_ACK CLOSED");
     check("S:SYN+ACK C:ACK", "SYN_SENT ESTABLISHED", "LISTEN SYN_RECV ESTABLISHED");
 }
+TEST_CASE("a capture that has missed the SYN+ACK, or all that the server sent", "[seeing]") {
+    const string half = "C:SYN C:ACK(1) C:1(6) ";
+    check(half + "S:1(6) C:ACK C:FIN S:FIN C:ACK", opens_c + " FIN_WAIT1 TIME_WAIT", opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
+    check(half + "C:FIN", opens_c + " FIN_WAIT1", opens_s + " CLOSE_WAIT");
+    auto c = connection(half + "S:1(6) C:ACK C:FIN S:FIN C:ACK");
+    Receipts receipts(c);
+    for (size_t i = 0; i < c.segments.size(); ++i) CHECK(receipts[i] != Receipts::lost);
+}
 
 // ---- one end alone: every state against every segment ------------------------------------------------------------------
 
@@ -140,7 +148,8 @@ TEST_CASE("RFC 9293, 3.10: what is sent in each state", "[seeing]") {
     struct { State state; const char* flags; State then; } table[] = {
         {State::closed, "S", State::syn_sent}, {State::listen, "S", State::syn_sent}, {State::listen, "S.", State::syn_recv}, {State::syn_recv, "F.", State::fin_wait1},
         {State::established, "F.", State::fin_wait1}, {State::close_wait, "F.", State::last_ack}, {State::fin_wait1, "F.", State::fin_wait1},
-        {State::established, "R.", State::closed}, {State::fin_wait2, "R", State::closed}, {State::close_wait, "R.", State::closed}, {State::listen, "R", State::listen}};
+        {State::established, "R.", State::closed}, {State::fin_wait2, "R", State::closed}, {State::close_wait, "R.", State::closed}, {State::listen, "R", State::listen},
+        {State::syn_sent, ".", State::established}};  // the answer to its SYN is not in the capture
     for (auto& row : table) {
         End end;
         end.state = row.state;

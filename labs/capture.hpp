@@ -135,7 +135,7 @@ struct Connection {
         if (s.acks && !peer.known) peer.begin(s.raw_ack - 1, 1);
         s.seq = s.syn ? 0 : s.has_seq ? relative(s.side, s.raw_seq, printed) : me.coverage.top();
         if (s.acks) s.ack = relative(other(s.side), s.raw_ack, printed);
-        bool late = s.seq < me.coverage.top();
+        bool late = s.end() <= me.coverage.top();  // else something before it may be sent again, cut otherwise
         if (!s.rst) s.fresh = me.coverage.add(s.seq, s.end());
         s.fills_gap = late && s.fresh > 0;
         bool answers_syn = s.syn && s.acks && !std::exchange(me.syn_acked, true);  // new, although the SYN was there before

@@ -70,7 +70,7 @@ int main(int argc, char** argv) try {
     std::vector<lab::Observation> observations;
     for (size_t i = 0; i < options.observed.size(); ++i) lab::read_observations(options.observed[i], int(i), observations);
     auto pictures = paint(capture, observations, options);
-    if (pictures.empty()) throw std::runtime_error("no such connection; the capture has " + std::to_string(capture.connections.size()));
+    if (pictures.empty()) throw std::runtime_error(capture.segments ? "no such connection; the capture has " + std::to_string(capture.connections.size()) : operands[0] + string(": no TCP segments in it"));
     int64_t zero = capture.connections[0].segments[0].time;
     if (!options.svg.empty()) return lab::draw_svg(options.svg, pictures, zero, options.names, options.together), 0;
     lab::Text text(options.width, options.ascii);

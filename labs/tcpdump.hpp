@@ -28,6 +28,8 @@ class Clock {
     int64_t day_ = 0, before_ = 0;
     bool decreases_ = false;
 
+    static int64_t microseconds(double seconds) { return seconds >= 0 && seconds < 61 ? std::llround(seconds * 1e6) : 0; }
+
 public:
     bool epoch = false, since = false;
     int64_t read(const string& line) {
@@ -40,10 +42,10 @@ public:
             date.tm_year = std::min(std::max(year, 1970), 9999) - 1900, date.tm_mon = month - 1, date.tm_mday = dayofmonth, date.tm_isdst = -1;
             if (sscanf(text + at, "%d:%d:%lf", &h, &m, &s) != 3) return before_;
             date.tm_hour = h % 24, date.tm_min = m % 60;
-            return epoch = true, before_ = int64_t(mktime(&date)) * 1000000 + std::llround(std::fmod(std::fabs(s), 61) * 1e6);
+            return epoch = true, before_ = int64_t(mktime(&date)) * 1000000 + microseconds(s);
         }
         if (sscanf(text, "%2d:%2d:%lf", &h, &m, &s) == 3) {
-            int64_t now = (int64_t(h) * 3600 + m * 60) * 1000000 + std::llround(std::fmod(std::fabs(s), 61) * 1e6);
+            int64_t now = (int64_t(h) * 3600 + m * 60) * 1000000 + microseconds(s);
             decreases_ |= now < before_;
             if (!since && now + day_ + 43200000000 < before_) day_ += 86400000000;  // midnight
             return before_ = now + day_;
@@ -178,6 +180,7 @@ inline Capture read_capture(const string& path) {
         if (file != stdin) rewind(file);
         Capture capture = read_lines(file, Printed::unknown);
         if (file != stdin) fclose(file);
+        if (capture.segments == 0 && file == stdin) throw Unreadable("standard input: no TCP segments; it takes what tcpdump prints, a pcap has to be a file");
         if (capture.segments == 0 && size > 0) throw Unreadable(path + ": no TCP segments; neither a pcap nor what tcpdump prints");
         return capture;
     }

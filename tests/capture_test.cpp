@@ -73,6 +73,7 @@ TEST_CASE("what is sent again and what comes out of order is marked", "[seeing]"
     CHECK(c.segments[7].again);
     auto partly = connection("C:SYN S:SYN+ACK C:ACK C:1(10) C:6(10)");
     CHECK(partly.segments[4].fresh == 5);
+    CHECK(!partly.segments[4].fills_gap);  // nothing overtook it
 }
 
 TEST_CASE("sequence numbers wrap", "[seeing]") {
@@ -129,6 +130,8 @@ TEST_CASE("hostile text neither crashes nor gets through", "[seeing]") {
                   "-1:-1:-1.-1 IP a.1 > b.2: Flags [F], seq 5:1, length 99999\n0000-99-99 99:99:99 IP a.1 > b.2: Flags [R], seq 7\n" + string(100000, 'A') + "\n";
     auto capture = text_capture(evil + string("\0\xff\xfe", 3));
     for (auto& c : capture.connections) CHECK(c.end[client].text().find_first_of("<>\x1b\x07") == string::npos);
+    auto timeless = text_capture("12:00:nan IP 1.2.3.4.5 > 6.7.8.9.10: Flags [S], seq 1, length 0\n").connections.at(0);
+    CHECK(timeless.segments[0].time == int64_t(12) * 3600 * 1000000);
     unsigned random = 1;
     for (int round = 0; round < 300; ++round) {
         string text = script("C:SYN S:SYN+ACK C:ACK C:1(6) S:ACK S:1(6) C:ACK C:FIN S:FIN C:ACK", 1000);

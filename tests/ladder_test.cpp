@@ -249,6 +249,8 @@ TEST_CASE("two clients of one server stand on one time axis", "[seeing]") {
 TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
     CHECK_THAT(ladder({"/nonexistent"}, 1), ContainsSubstring("/nonexistent: No such file"));
     CHECK_THAT(ladder({"--connection", "2", "tests/captures/echo.pcap"}, 1), ContainsSubstring("has 1"));
+    CHECK_THAT(ladder({"/dev/null"}, 1), ContainsSubstring("/dev/null: no TCP segments in it"));
+    CHECK_THAT(ladder({"-"}, 1), ContainsSubstring("a pcap has to be a file"));
     CHECK_THAT(ladder({"--states", "/nonexistent", "tests/captures/echo.pcap"}, 1), ContainsSubstring("/nonexistent"));
     CHECK_THAT(ladder({"--svg", "/nonexistent/a.svg", "tests/captures/echo.pcap"}, 1), ContainsSubstring("/nonexistent/a.svg"));
     CHECK_THAT(ladder({"--host", "=x", "tests/captures/echo.pcap"}, 2), ContainsSubstring("ADDR=NAME"));

@@ -79,6 +79,33 @@ TEST_CASE("faultserver: commands, with every line end, split and merged", "[faul
         client.receive_all();  // until the grandchild ends
         CHECK(client.end() == Client::Fin);
     }
+    SECTION("a grandchild at a time, and none outlives its worker") {
+        client.send("hold 20s\n");
+        REQUIRE(client.receive(8) == "held by ");
+        auto workers = children_of(server.pid());
+        REQUIRE(workers.size() == 1);
+        auto held = children_of(workers[0]);
+        REQUIRE(held.size() == 1);
+        string pid = std::to_string(held[0]) + "\n";
+        CHECK(client.receive(pid.size()) == pid);
+        client.send("hold 1s\n");
+        CHECK_THAT(client.receive(9), ContainsSubstring("? hold: "));
+        bool dies = GENERATE(true, false);
+        client.send(dies ? "die\n" : "close\n");
+        if (dies) {
+            CHECK(eventually([&] { return waitpid(held[0], nullptr, WNOHANG) != 0; }));  // orphans are ours (main.cpp)
+        } else {
+            REQUIRE(server.wait_for_stderr("closed"));
+            CHECK(children_of(server.pid()) == workers);  // it counts until its grandchild is gone
+            kill(held[0], SIGTERM);
+        }
+        CHECK(eventually([&] { return children_of(server.pid()).empty(); }));
+    }
+    SECTION("the bytes of a command are those that came") {
+        client.send("ping\r\nping\n");
+        CHECK(server.wait_for_stderr("bytes=6 data=\"ping\""));
+        CHECK(server.wait_for_stderr("bytes=5 data=\"ping\""));
+    }
     SECTION("drip") {
         client.send("drip 60ms\n");
         CHECK(client.receive(4) == "...\n");
@@ -224,17 +251,19 @@ TEST_CASE("faultserver: its other options", "[fault]") {
         CHECK_THAT(server.err(), ContainsSubstring("backlog=0"));
     }
     SECTION("slow: the second client waits for the first one's pause") {
-        Process server = fault_server({"--slow", "400ms"});
+        auto [slow, least] = GENERATE(table<string, int>({{"400ms", 400}, {"1", 1000}}));  // the seed's numbers are seconds
+        Process server = fault_server({"--slow", slow});
         int port = server.port();
         auto start = Clock::now();
         CHECK(answers(port));
         CHECK(answers(port));
-        CHECK(Clock::now() - start >= std::chrono::milliseconds(400));
+        CHECK(Clock::now() - start >= std::chrono::milliseconds(least));
     }
     SECTION("wrong options") {
-        for (auto& args : std::vector<std::vector<string>>{{"--leak", "some"}, {"--max-busy", "1ms"}, {"--linger", "x"}, {"--slow", "2"}, {"--max-workers", "0"}}) {
+        for (auto& args : std::vector<std::vector<string>>{{"--leak", "some"}, {"--max-busy", "1ms"}, {"--linger", "x"}, {"--slow", "2x"}, {"--max-workers", "0"}}) {
             auto result = run("faultserver", args);
             CHECK(result.status == 2);
+            CHECK(result.err.rfind("faultserver: " + args[0] + " must be", 0) == 0);
             CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
         }
     }
@@ -280,12 +309,14 @@ TEST_CASE("faultclient drives the server and itself", "[fault]") {
         CHECK(result.out == "pong\n8192 bytes\n10ms\n");
     }
     SECTION("line ends") {
-        CHECK(client("ping\nbye\n", {"--eol", "crlf"}).status == 0);
+        CHECK(client("ping\nbye\n", {"--eol", "crlf"}).out == "pong\n");
         CHECK(client("ping\nbye\n", {"--eol", "none"}).out == "pong\n");
     }
     SECTION("a timeout, and then the FIN: the server's late answer meets nobody") {
-        auto result = client("timeout 50ms\nbusy 300ms\n");
+        auto [timeout, busy] = GENERATE(table<string, string>({{"50ms", "300ms"}, {"1", "2"}}));
+        auto result = client("timeout " + timeout + "\nbusy " + busy + "\n");
         CHECK(result.out == "timeout!\n");
+        CHECK(result.status == 0);
         CHECK(eventually([&] { return sockets("CLOSE_WAIT", server.port()) <= 1; }));
     }
     SECTION("a short read leaves the rest unread, and close() resets") {
@@ -301,8 +332,8 @@ TEST_CASE("faultclient drives the server and itself", "[fault]") {
         CHECK(client("die\n").status == 1);
     }
     SECTION("bad local commands are said and survived") {
-        auto result = client("timeout soon\nshort 0\nping\nbye\n");
+        auto result = client("timeout soon\nshort 0\nshutdown all\n\nping\nbye\n");
         CHECK(result.out == "pong\n");
-        CHECK_THAT(result.err, ContainsSubstring("timeout must be") && ContainsSubstring("short must be"));
+        CHECK_THAT(result.err, ContainsSubstring("timeout must be") && ContainsSubstring("short must be") && ContainsSubstring("shutdown must be"));
     }
 }

@@ -51,20 +51,28 @@ struct Client {
         if (start < text.size()) show_line(text.substr(start));
     }
     static void show_line(string line) {
+        if (!line.empty() && line.back() == '\r') line.pop_back();  // half of a line end that --eol crlf asked for
         for (char& c : line) if ((c < ' ' && c != '\t') || c > '~') c = '?';  // no server moves our cursor
         puts(line.c_str());
+    }
+
+    void shut(const string& which) const {
+        const std::pair<const char*, int> halves[] = {{"", SHUT_WR}, {"rd", SHUT_RD}, {"wr", SHUT_WR}, {"both", SHUT_RDWR}};
+        for (auto& [name, how] : halves)
+            if (which == name) return (void)shutdown(server.socket.fd(), how), tcp::log("half-closed", "direction=%s", *name ? name : "wr");
+        throw tcp::Usage_error("shutdown must be rd, wr or both, not " + tcp::printable(which.data(), which.size()));
     }
 
     // One line of input. False: that was the last.
     bool obey(const string& line) {
         string word = line.substr(0, line.find(' ')), argument = line.substr(std::min(line.size(), word.size() + 1));
         int fd = server.socket.fd();
+        bool bare = !argument.empty() && argument.find_first_not_of("0123456789") == string::npos;  // as for the server's commands
+        if (line.empty()) return true;
         if (word == "bye") return false;
         if (word == "die") _exit(1);
-        if (word == "shutdown" && argument == "rd") return shutdown(fd, SHUT_RD), true;
-        if (word == "shutdown" && argument == "both") return shutdown(fd, SHUT_RDWR), true;
-        if (word == "shutdown") return shutdown(fd, SHUT_WR), tcp::log("half-closed", "reading on"), true;
-        if (word == "timeout") return timeout = tcp::duration(word, argument.c_str(), "1ms", "1h"), true;
+        if (word == "shutdown") return shut(argument), true;
+        if (word == "timeout") return timeout = tcp::duration(word, (argument + (bare ? "s" : "")).c_str(), "1ms", "1h"), true;
         if (word == "short") return read_only = tcp::number(word, argument.c_str(), "1", "1000000"), true;
         if (word == "cork") return set(IPPROTO_TCP, TCP_CORK, 1), corked = true;
         linger time{1, word == "linger" ? tcp::number(word, argument.c_str(), "0", "3600") : 0};

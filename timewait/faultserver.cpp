@@ -6,11 +6,18 @@
 // listening a worker keeps the port, and its accept queue, beyond the server's death: clients connect, and hang.
 #include "../tcp.hpp"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 using tcp::Duration, std::chrono::milliseconds, std::chrono::steady_clock;
 
 static Duration max_busy = std::chrono::seconds(60);
+
+// "5s", and "5", as the seed's numbers mean it.
+static Duration seconds(const std::string& option, const std::string& text, const char* low, const char* high) {
+    bool bare = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    return tcp::duration(option, (text + (bare ? "s" : "")).c_str(), low, high);
+}
 
 // One client's connection, and what it has said so far.
 struct Worker {
@@ -18,6 +25,7 @@ struct Worker {
     Duration busy_left = max_busy;  // of waiting and holding, until the client's input is used up
     std::string input{}, line_end{};
     bool closed = false, skipping = false;
+    pid_t holder = 0;
     void say(const std::string& text) { tcp::write_all(connection, text.data(), text.size()); }
     void pause(Duration time) { busy_left -= time, poll(nullptr, 0, int(time / milliseconds(1))); }
 };
@@ -46,13 +54,15 @@ static void fork_one(Worker& w, Text, Duration) {
     if (pid == 0) _exit(send(w.connection.socket.fd(), "ok\n", 3, MSG_NOSIGNAL) != 3);
     waitpid(pid, nullptr, 0);
 }
-// A grandchild that inherits the connected socket and does nothing: as long as it lives, close() here sends no FIN.
+// A grandchild that inherits the connected socket and does nothing: as long as it lives, close() here sends no FIN. A worker has
+// one at a time, waits for it at its own end and takes it along when it is killed: --max-workers bounds them too.
 static void hold(Worker& w, Text, Duration time) {
+    if (w.holder > 0 && kill(w.holder, 0) == 0) return w.say("? hold: " + std::to_string(w.holder) + " does it already\n");
     w.busy_left -= time;
-    pid_t pid = fork();
-    if (pid < 0) return w.say("? fork: " + std::string(strerror(errno)) + "\n");
-    if (pid == 0) poll(nullptr, 0, int(time / milliseconds(1))), _exit(0);
-    w.say("held by " + std::to_string(pid) + "\n");
+    w.holder = fork();
+    if (w.holder < 0) return w.say("? fork: " + std::string(strerror(errno)) + "\n");
+    if (w.holder == 0) prctl(PR_SET_PDEATHSIG, SIGKILL), poll(nullptr, 0, int(time / milliseconds(1))), _exit(0);
+    w.say("held by " + std::to_string(w.holder) + "\n");
 }
 static void die(Worker&, Text, Duration) { raise(SIGKILL); }
 static void help(Worker& w, Text, Duration);
@@ -84,7 +94,7 @@ static const Command* find_command(Text text) {
 
 // One command, without its line end. What cannot be obeyed gets a line that begins with "?".
 static void obey(Worker& w, Text text) {
-    tcp::log("read", "peer=%s bytes=%zu data=%s", w.connection.peer.text().c_str(), text.size(), tcp::printable(text.data(), text.size()).c_str());
+    tcp::log("read", "peer=%s bytes=%zu data=%s", w.connection.peer.text().c_str(), text.size() + w.line_end.size(), tcp::printable(text.data(), text.size()).c_str());
     if (text.empty()) return;
     auto* command = text.compare(0, 8, "aaaaaaaa") ? find_command(text) : &commands[1];  // 4096 times a: the seed's big
     if (!command) return w.say("? no command " + tcp::printable(text.data(), text.size()) + "; help lists them\n");
@@ -92,8 +102,7 @@ static void obey(Worker& w, Text text) {
     Duration time{};
     if (command->argument) try {
         rest.erase(0, std::min(rest.find_first_not_of(' '), rest.size()));
-        bool seconds = !rest.empty() && strspn(rest.c_str(), "0123456789") == rest.size();
-        time = tcp::duration(command->name, (rest + (seconds ? "s" : "")).c_str(), "0", "24h");
+        time = seconds(command->name, rest, "0", "24h");
         if (time > w.busy_left) return w.say("? " + std::string(command->name) + ": --max-busy allows " + std::to_string(w.busy_left / milliseconds(1)) + "ms now\n");
     } catch (const tcp::Usage_error& error) { return w.say("? " + std::string(error.what()) + "\n"); }
     command->run(w, rest, time);
@@ -122,7 +131,7 @@ static void obey_lines(Worker& w) {
     }
     bool seeds_big = w.input.compare(0, 8, "aaaaaaaa") == 0;
     if (w.closed || w.input.size() < longest + !seeds_big) return;
-    if (!w.skipping && seeds_big) return obey(w, std::exchange(w.input, w.input.substr(longest)).substr(0, longest));
+    if (!w.skipping && seeds_big) return w.line_end = "", obey(w, std::exchange(w.input, w.input.substr(longest)).substr(0, longest));
     if (!std::exchange(w.skipping, true)) w.say(too_long);
     w.input.clear();
 }
@@ -190,8 +199,8 @@ int main(int argc, char** argv) try {
     server.parse(argc, argv,
         {{'L', "leak", "WHAT", "connected: the parent forgets to close its copy; listening: the workers, theirs; both", [&](auto v) { leak = leaks(v); }},
          {0, "linger", "SECONDS", "SO_LINGER for every connection; 0: close() sends RST; -1: off (default)",
-          [&](auto v) { if (strcmp(v, "-1")) tcp::add_socket_option(server.socket_options, "linger=" + std::string(v)); }},
-         {'s', "slow", "D", "wait D after each accept() beyond --max-workers, or after each", [&](auto v) { slow = tcp::duration("--slow", v, "0", "1h"); }},
+          [&](auto v) { if (strcmp(v, "-1")) tcp::add_socket_option(server.socket_options, "linger=" + std::to_string(tcp::number("--linger", v, "0", "3600"))); }},
+         {'s', "slow", "D", "wait D after each accept() beyond --max-workers, or after each", [&](auto v) { slow = seconds("--slow", v, "0", "1h"); }},
          {'m', "max-workers", "N", "at most N, the backlog holds the rest; with --slow: N fast ones (3000)",
           [&](auto v) { max_workers = tcp::number("--max-workers", v, "1", "100000"), workers_given = true; }},
          {'l', "listen-queue", "N", "the backlog by its other name", [&](auto v) { server.backlog = tcp::number("--listen-queue", v, "0", "65535"); }},
@@ -215,7 +224,7 @@ int main(int argc, char** argv) try {
             if (!leak.listening) listener.close();
             forgotten.clear();
             serve(std::move(*connection), server.idle_timeout);
-            if (!leak.listening) _exit(0);
+            if (!leak.listening) waitpid(-1, nullptr, 0), _exit(0);  // SIGCHLD is ignored: returns when there is no grandchild
             signals = tcp::Signals{{SIGCHLD, reap}, {SIGTERM, stop}, {SIGINT, stop}};
             workers.clear();
             continue;  // the bug: this process has the listening socket too, and accepts from it

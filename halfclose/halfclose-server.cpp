@@ -230,11 +230,12 @@ int main(int argc, char** argv) try {
     auto stop = [](int) { stopping = 1; };
     tcp::Signals signals{{SIGCHLD, reap}, {SIGTERM, stop}, {SIGINT, stop}};
     auto listener = tcp::listening_socket(tcp::resolve(settings.listen, 4000).front(), SOMAXCONN, true, settings.options);
+    string address = tcp::local_address(listener).text();
     say(INFO, nullptr, "start the server");
     serve_all(signals, std::move(listener));
     for (pid_t pid : children) kill(pid, SIGTERM);
     while (waitpid(-1, nullptr, 0) > 0) {}
-    say(INFO, "stopped", nullptr, {{"listen", settings.listen}});
+    say(INFO, "stopped", nullptr, {{"listen", address}});
     say(INFO, nullptr, "Signal received. The server is stopped.", {}, false);
 } catch (const std::exception& error) {
     if (say.json) say(ERROR, nullptr, "server run failed", {{"error", quoted(error.what())}}, false);

@@ -50,7 +50,8 @@ struct Journal {
     void operator()(Level severity, const char* verb, const char* message, std::initializer_list<Field> fields = {}, bool grouped = true) const {
         if (severity < level || !(json ? message : verb)) return;
         std::string text = grouped ? first : "";
-        for (auto& f : fields) text += (text.empty() ? "" : json ? "," : " ") + (json ? quoted(f.name) + ":" : std::string(f.name) + "=") + f.value;
+        auto word = [](std::string name) { return name == "size" ? "bytes" : name; };  // the whole suite's word for it
+        for (auto& f : fields) text += (text.empty() ? "" : json ? "," : " ") + (json ? quoted(f.name) + ":" : word(f.name) + "=") + f.value;
         if (!json) return tcp::log(verb, "%s", text.c_str());
         timespec now;
         char head[128], time[32];

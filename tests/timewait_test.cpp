@@ -346,6 +346,8 @@ TEST_CASE("what cannot be meant is a usage error that says why", "[timewait]") {
             CHECK(count(result.err, "\n") == 1);
         }
     CHECK(run("timewait-client", {}).status == 2);
+    CHECK_THAT(run("timewait-client", {"-t", "127.0.0.1", "vit001"}).err, ContainsSubstring("port must be 1..65535"));
+    CHECK(run("timewait-client", {"-t", "127.0.0.1", "127.0.0.1", "6666"}).status == 2);
     CHECK(count(run("timewait-server", {"--list"}).out, "\n") == 11);
     CHECK(count(run("timewait-client", {"--list"}).out, "\n") == 12);
 }

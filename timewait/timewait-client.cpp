@@ -79,9 +79,9 @@ int main(int argc, char** argv) try {
         {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [&](auto v) { tcp::add_socket_option(options, v); }},
         {'v', "verbose", nullptr, "log the data too", [&](auto) { settings.verbose = true; }}});
     auto operands = tcp::parse_options(argc, argv, "[options] host [port]", table, 0, 2);
-    if (operands.size() > 0) host = operands[0];
-    if (operands.size() > 1) port = tcp::number("port", operands[1], "1", "65535");
-    if (host.empty()) throw tcp::Usage_error("usage: timewait-client [options] host [port]");
+    if (host.empty() && !operands.empty()) host = operands[0], operands.erase(operands.begin());
+    if (host.empty() || operands.size() > 1) throw tcp::Usage_error("usage: timewait-client [options] host [port]");
+    if (!operands.empty()) port = tcp::number("port", operands[0], "1", "65535");
     check(policy);
     auto server = tcp::resolve(host, port);
     if (from_port < 0) from_port = free_port();

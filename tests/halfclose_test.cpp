@@ -3,6 +3,7 @@
 #include "support.hpp"
 
 #include <grp.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <map>

@@ -151,6 +151,7 @@ public:
         }
         for (int fd : {in[0], out[1], err[1], program}) close(fd);
         in_ = in[1], out_ = out[0], err_ = err[0];
+        for (int fd : {out_, err_}) fcntl(fd, F_SETFL, O_NONBLOCK);
         collector_ = std::thread([this] { collect(); });
     }
     Process(const Process&) = delete;
@@ -166,8 +167,8 @@ public:
 
     pid_t pid() const { return pid_; }
     /// Everything printed so far.
-    std::string out() const { std::lock_guard lock(mutex_); return text_[0]; }
-    std::string err() const { std::lock_guard lock(mutex_); return text_[1]; }
+    std::string out() const { return printed(0); }
+    std::string err() const { return printed(1); }
     /// Until the text has been printed; false when it has not after `deadline`.
     bool wait_for_stdout(const std::string& text, Time deadline = patience) const { return wait_for(0, text, deadline); }
     bool wait_for_stderr(const std::string& text, Time deadline = patience) const { return wait_for(1, text, deadline); }
@@ -195,33 +196,40 @@ public:
         int status = 0;
         if (status_ < 0 && eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }, deadline)) {
             status_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-            eventually([&] { std::lock_guard lock(mutex_); int n = 0, m = 0; ioctl(out_, FIONREAD, &n); ioctl(err_, FIONREAD, &m); return n + m == 0; });
         }
         return status_;
     }
 
 private:
-    void collect() {
+    void collect() const {
         pollfd ends[] = {{quit_[0], POLLIN, 0}, {out_, POLLIN, 0}, {err_, POLLIN, 0}};
         while (ends[1].fd >= 0 || ends[2].fd >= 0) {
             poll(ends, 3, -1);
             if (ends[0].revents) return;
-            for (int i : {1, 2}) {
-                if (!ends[i].revents) continue;
-                std::lock_guard lock(mutex_);
-                char buffer[65536];
-                ssize_t n = ::read(ends[i].fd, buffer, sizeof buffer);
-                if (n > 0) text_[i - 1].append(buffer, n), news_.notify_all();
-                else ends[i].fd = -1;
-            }
+            for (int i : {1, 2})
+                if (ends[i].revents && !take(i - 1)) ends[i].fd = -1;
         }
+    }
+    std::string printed(int which) const {
+        take(which);
+        std::lock_guard lock(mutex_);
+        return text_[which];
+    }
+    /// What is in the pipe now, which holds no more than the buffer; false at its end.
+    bool take(int which) const {
+        std::lock_guard lock(mutex_);
+        char buffer[65536];
+        ssize_t n = ::read(which ? err_ : out_, buffer, sizeof buffer);
+        if (n > 0) text_[which].append(buffer, n), news_.notify_all();
+        return n != 0;
     }
     bool wait_for(int which, const std::string& text, Time deadline) const {
         std::unique_lock lock(mutex_);
         return news_.wait_for(lock, deadline, [&] { return text_[which].find(text) != std::string::npos; });
     }
 
-    std::string name_, text_[2];
+    std::string name_;
+    mutable std::string text_[2];
     pid_t pid_ = -1;
     int in_ = -1, out_ = -1, err_ = -1, quit_[2]{}, status_ = -1;
     mutable std::mutex mutex_;

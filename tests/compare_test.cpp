@@ -1,0 +1,168 @@
+// labs/compare and labs/bench: a tiny run measures every server, one of the student's own too; what cannot be is said; nothing
+// is left behind. How fast anything is, on this machine and today, is not asked.
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <sys/stat.h>
+
+#include <map>
+
+using namespace test;
+
+namespace {
+
+// A directory, a command in a shell that has it as $dir and in its processes' environment, and what the command printed.
+struct Shell {
+    std::string dir, output;
+    Shell() {
+        char name[] = "/tmp/compare-test-XXXXXX";
+        dir = mkdtemp(name);
+    }
+    ~Shell() { if (system(("rm -rf " + dir).c_str())) {} }
+    FILE* start(const std::string& command) const { return popen(("{ dir=" + dir + "; export dir; " + command + "; } 2>&1 </dev/null").c_str(), "r"); }
+    int finish(FILE* pipe) {
+        output.clear();
+        for (char part[4096]; size_t n = fread(part, 1, sizeof part, pipe);) output.append(part, n);
+        int status = pclose(pipe);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    int run(const std::string& command) { return finish(start(command)); }
+    // A server of the student's own, called as "./yours PORT".
+    void program(const std::string& name, const std::string& line) const {
+        std::ofstream(dir + "/" + name) << "#!/bin/sh\n" << line << "\n";
+        chmod((dir + "/" + name).c_str(), 0755);
+    }
+    // Our processes that are called so; any name: "".
+    int processes(const std::string& name = "") const {
+        int n = 0;
+        for (int pid : numbers_in("/proc")) {
+            std::string called, environment;
+            std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), called);
+            std::ifstream file("/proc/" + std::to_string(pid) + "/environ");
+            while (std::getline(file, environment, '\0')) n += environment == "dir=" + dir && (name.empty() || called == name);
+        }
+        return n;
+    }
+    bool has(const std::string& file) const { return access((dir + "/" + file).c_str(), R_OK) == 0; }
+    // The rows of table.csv, by column.
+    std::vector<std::map<std::string, std::string>> table() const {
+        std::vector<std::map<std::string, std::string>> rows;
+        std::vector<std::string> head;
+        std::ifstream file(dir + "/table.csv");
+        for (std::string line, cell; std::getline(file, line);) {
+            std::istringstream cells(line + ",");
+            std::vector<std::string> row;
+            while (std::getline(cells, cell, ',')) row.push_back(cell);
+            if (head.empty()) head = row;
+            else for (size_t i = (rows.emplace_back(), 0); i < std::min(row.size(), head.size()); ++i) rows.back()[head[i]] = row[i];
+        }
+        return rows;
+    }
+};
+size_t lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+bool family_is_built() {
+    for (auto name : {"echoload", "seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod"})
+        if (!built(name)) return false;
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("compare: the family and a server of the student's own, with and without a hold", "[compare]") {
+    if (!family_is_built()) return;
+    Shell shell;
+    shell.program("mine", "exec " + std::string(getenv("BIN") ? getenv("BIN") : "bin") + "/seqserver \"$1\"");
+    int status = shell.run("exec timeout 100 labs/compare -o $dir --clients 2 --holds '0 50ms' --time 50ms $dir/mine");
+    CAPTURE(shell.output);
+    REQUIRE(status == 0);
+    auto rows = shell.table();
+    REQUIRE(rows.size() == 12);
+    for (size_t i = 0; i < 12; ++i) {
+        auto& row = rows[i];
+        CAPTURE(i, row["server"], row["hold"]);
+        CHECK(row["server"] == std::vector<std::string>{"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod", "mine"}[i % 6]);
+        CHECK(row["clients"] == "2");
+        CHECK(row["failed"] == "0");
+        CHECK(std::stoi(row["processes"]) >= 1);
+        CHECK(std::stoi(row["threads"]) >= std::stoi(row["processes"]));
+        CHECK(!row["queue"].empty());
+        if (i < 6) {
+            CHECK(row["hold"] == "0");
+            CHECK(std::stod(row["per_s"]) > 0);
+            CHECK(row["measured_s"].empty());
+        } else {  // nobody can be faster than predicted
+            bool one_by_one = i % 6 == 0 || i % 6 == 5;
+            CHECK(std::stod(row["predicted_one_by_one_s"]) == 0.1);
+            CHECK(std::stod(row["predicted_at_once_s"]) == 0.05);
+            CHECK(std::stod(row["measured_s"]) >= std::stod(row[one_by_one ? "predicted_one_by_one_s" : "predicted_at_once_s"]));
+        }
+    }
+    CHECK_THAT(shell.output, ContainsSubstring("\nhold 0\n") && ContainsSubstring("\nhold 50ms\n") && ContainsSubstring("one by one all at once  measured"));
+    if (system("command -v gnuplot >/dev/null")) {
+        CHECK_THAT(shell.output, ContainsSubstring("(no gnuplot, no chart)"));
+    } else {
+        std::ifstream file(shell.dir + "/chart.svg");
+        std::string chart((std::istreambuf_iterator<char>(file)), {});
+        CHECK_THAT(chart, ContainsSubstring("TCPmechod") && ContainsSubstring("mine") && ContainsSubstring("clients x hold") && ContainsSubstring("</svg>"));
+    }
+    CHECK(shell.processes() == 0);
+}
+
+TEST_CASE("compare: a server that does not listen is told, the others are measured", "[compare]") {
+    if (!family_is_built()) return;
+    Shell shell;
+    shell.program("broken", "echo no licence >&2; exit 1");
+    CHECK(shell.run("exec timeout 100 labs/compare -o $dir -c 1 -H 0 -t 10ms $dir/broken") == 1);
+    CAPTURE(shell.output);
+    CHECK_THAT(shell.output, ContainsSubstring("does not listen; it says: no licence"));
+    CHECK(shell.table().size() == 5);
+}
+
+TEST_CASE("compare: a wrong command line is one clear line and exit status 2, and nothing is measured", "[compare]") {
+    if (!built("echoload")) return;
+    Shell shell;
+    auto words = GENERATE(as<std::string>{}, "--clients 0", "--clients '8 many'", "--clients ''", "--holds 100", "--holds ''", "--time 0", "--time 2h", "--time", "--fast", "./no-such-server");
+    CAPTURE(words);
+    CHECK(shell.run("exec timeout 100 labs/compare -o $dir/out " + words) == 2);
+    CAPTURE(shell.output);
+    CHECK(shell.output.rfind("compare: ", 0) == 0);
+    CHECK(lines(shell.output) == 1);
+    CHECK(!shell.has("out"));
+}
+
+TEST_CASE("compare: interrupted, it leaves no process behind", "[compare]") {
+    if (!family_is_built()) return;
+    Shell shell;
+    FILE* pipe = shell.start("echo $$; exec labs/compare -o $dir -c 1 -H 0 -t 1m");
+    char line[32] = "";
+    REQUIRE(fgets(line, sizeof line, pipe));
+    CHECK(eventually([&] { return shell.processes("echoload") == 1 && shell.processes("seqserver") == 1; }));
+    kill(std::stoi(line), SIGTERM);
+    CHECK(shell.finish(pipe) == 143);
+    CHECK(eventually([&] { return shell.processes() == 0; }));
+}
+
+TEST_CASE("bench: pairs, their median and their range", "[compare]") {
+    if (!family_is_built()) return;
+    Shell shell;
+    CHECK(shell.run("exec timeout 100 labs/bench --rounds 1 noise") == 0);
+    CAPTURE(shell.output);
+    double a = 0, b = 0, ratio = 0, low = 0, high = 0;
+    size_t row = shell.output.find("\nnoise: ");
+    REQUIRE(row != std::string::npos);
+    REQUIRE(sscanf(shell.output.c_str() + shell.output.find("clients ", row), "clients %lf %lf %lf (%lf..%lf)", &a, &b, &ratio, &low, &high) == 5);
+    CHECK(a > 0);
+    CHECK(b > 0);
+    CHECK(ratio == low);
+    CHECK(ratio == high);
+    CHECK(lines(shell.output) == 4);
+    CHECK(shell.processes() == 0);
+}
+
+TEST_CASE("bench: a wrong command line", "[compare]") {
+    Shell shell;
+    auto words = GENERATE(as<std::string>{}, "--rounds 0", "--rounds many", "--rounds", "--fast", "no-such-row");
+    CAPTURE(words);
+    CHECK(shell.run("exec timeout 100 labs/bench " + words) == 2);
+    CHECK_THAT(shell.output, ContainsSubstring("labs/bench: "));
+}

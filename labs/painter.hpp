@@ -6,8 +6,9 @@
 namespace lab {
 
 /// How far the clock of each host is ahead of the capture's. A kernel's state follows its segment within milliseconds; when
-/// most of them are earlier, or much later, that is the clock's doing. A program may be late for reasons of its own, but not
-/// earlier than what it reacts to: only that, or hours, are taken for a clock.
+/// most of them are earlier, or even the quickest is much later, that is the clock's doing (on a busy host statelog looks late, but
+/// not always). A program may be late for reasons of its own, but not earlier than what it reacts to: only that, or hours, are
+/// taken for a clock.
 class Clocks {
     struct Lags { std::vector<int64_t> states, calls; };
     std::map<string, Lags> lags_;
@@ -19,9 +20,9 @@ public:
         if (at == lags_.end()) return 0;
         auto [states, calls] = at->second;
         if (!states.empty()) {
-            std::nth_element(states.begin(), states.begin() + states.size() / 2, states.end());
-            int64_t median = states[states.size() / 2];
-            return median < -2000 || median > 50000 ? median : 0;
+            std::sort(states.begin(), states.end());
+            int64_t least = states[0], median = states[states.size() / 2];
+            return median < -2000 ? median : least > 50000 ? least : 0;
         }
         int64_t least = *std::min_element(calls.begin(), calls.end());
         return least < -2000 || least > 600000000 ? least : 0;

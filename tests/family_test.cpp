@@ -329,17 +329,21 @@ TEST_CASE("epoll: out of descriptors it says so once, does not spin, and serves 
     CHECK(count(server.err(), " waiting ") == 1);
 }
 
+// Sends until all buffers on the way are full.
+static Client who_never_reads(int port) {
+    static const std::string flood(64 * 1024, 'f');
+    Client client(port, 4096);
+    while (send(client.fd(), flood.data(), flood.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}
+    return client;
+}
+
 TEST_CASE("300 clients that never read hold their own connections, and nobody else's", "[family]") {
     auto name = GENERATE(as<std::string>{}, "TCPechod", "TCPmtechod", "TCPmechod");
     CAPTURE(name);
     Process server(name, {"-o", "rcvbuf=16k", "-o", "sndbuf=16k", "0"});  // else the kernel holds 6 MB for each
     int port = server.port();
     std::vector<Client> silent;
-    std::string flood(64 * 1024, 'f');
-    for (int i = 0; i < 300; ++i) {
-        silent.emplace_back(port, 4096);
-        while (send(silent.back().fd(), flood.data(), flood.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}
-    }
+    for (int i = 0; i < 300; ++i) silent.push_back(who_never_reads(port));
     Client client(port);
     CHECK(echoes(client, "and me?"));
     Time before = cpu_time(server.pid());
@@ -360,11 +364,7 @@ TEST_CASE("a pool full of clients that never read is freed by --idle-timeout", "
     Process server(name, args);
     int port = server.port();
     std::vector<Client> silent;
-    std::string flood(64 * 1024, 'f');
-    for (int i = 0; i < 4; ++i) {
-        silent.emplace_back(port, 4096);
-        while (send(silent.back().fd(), flood.data(), flood.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}
-    }
+    for (int i = 0; i < 4; ++i) silent.push_back(who_never_reads(port));
     Client client(port);
     CHECK(echoes(client, "at last"));
 }

@@ -267,7 +267,7 @@ TEST_CASE("a report has the steps, the answers, the claims and the picture, and 
     Files files;
     const string evil = "<script>alert(1)</script><img src=x onerror=alert(1)>&\"'";
     files.write("transcript.txt", "\nLab 99-x: a question " + evil + "\n\n== Step 1. A step " + evil + "\n\nvit001$ seqserver " + evil + "\nplain \x1b[31m" + evil + "\n? Why " + evil +
-                                      "\n  ok: claim " + evil + "\n  FAILED: claim " + evil + "\n\nLab 99-x: FAILED after 1 checks. Log: " + evil + "\n");
+                                      "\n  ok: claim " + evil + "\n  FAILED: claim " + evil + "\n  seen instead:\n    nothing\n\nLab 99-x: FAILED after 1 checks. Log: " + evil + "\n");
     files.write("predictions.txt", "step 1: Why " + evil + "\n  predicted: because " + evil + "\n");
     files.write("about.txt", evil + "\n");
     ladder({"--svg", files.directory + "/ladder.svg", "--host", "10.98.7.1=" + evil, "tests/captures/echo.pcap"});
@@ -280,6 +280,7 @@ TEST_CASE("a report has the steps, the answers, the claims and the picture, and 
         CHECK_THAT(html, ContainsSubstring(words));
     CHECK(html.find("http://") == html.find("http://www.w3.org/2000/svg"));  // a name, not an address: nothing is loaded
     CHECK(html.find("https://") == string::npos);
+    CHECK(html.find("\n\n</pre>") == string::npos);
     CHECK(system("labs/report /nonexistent 2>/dev/null") != 0);
 }
 

@@ -112,6 +112,8 @@ class Receipts {
         for (auto& [end, copies] : waiting)                  // the capture ends before the answer: taken as received
             if (size_t i = copies[0]; ((after_syn == lost || after_syn < i) && !segments_[i].again) || end.first <= reset) at_[i] = std::max(i, answer);
     }
+    // A keep-alive with one old byte, as some systems send it, asks for an ACK and says nothing of the last one.
+    static bool is_probe(const Segment& s) { return s.length == 1 && !s.push && !s.fin; }
     // An ACK that its receiver has not seen: it sends the same again. A reset that came after everything else it sent.
     void correct() {
         size_t next_sent[2] = {lost, lost}, last_alive[2] = {0, 0};
@@ -121,7 +123,7 @@ class Receipts {
             const Segment& s = segments_[i];
             size_t next = next_sent[other(s.side)];
             if (s.rst) at_[i] = std::max(i, last_alive[other(s.side)]);
-            else if (s.space() == 0 && next != lost && segments_[next].again && segments_[next].seq < s.ack) at_[i] = lost;
+            else if (s.space() == 0 && next != lost && segments_[next].again && !is_probe(segments_[next]) && segments_[next].seq < s.ack) at_[i] = lost;
             if (s.space()) next_sent[s.side] = i;
         }
     }

@@ -96,6 +96,17 @@ TEST_CASE("what got lost was not received", "[seeing]") {
     CHECK(all.back().segment == 7);  // the second of the last ACKs closes the server's end: the first was lost
     check("C:SYN S:SYN+ACK C:ACK S:SYN+ACK C:ACK S:SYN+ACK C:ACK", opens_c, opens_s);  // a full accept queue drops the third ACK
 }
+TEST_CASE("a keep-alive with one old byte says nothing about the ACK before", "[seeing]") {
+    string text = script(open + "C:1(6) S:ACK .. C:6(1) S:ACK .. C:6(1) S:ACK");
+    auto ack_is_lost = [&] {
+        auto c = text_capture(text).connections.at(0);
+        return Receipts(c)[6] == Receipts::lost;
+    };
+    CHECK(ack_is_lost());  // data with PSH: a retransmission
+    for (size_t at = 0, n = 0; (at = text.find("[P.]", at)) != string::npos; ++at)
+        if (n++) text.erase(at + 1, 1);
+    CHECK(!ack_is_lost());
+}
 TEST_CASE("data never changes a state, nor does an ACK of data", "[seeing]") {
     check(open + "C:1(6) S:ACK S:1(6) C:ACK", opens_c, opens_s);
     check(open + "C:1(6) S:1(6) C:7(6) S:7(6)", opens_c, opens_s);

@@ -45,8 +45,13 @@ class Text {
         string shaft = repeated(piece, rest), tail = repeated(piece, 2);
         return right_going ? tail + " " + words + " " + shaft + head + gap : gap + head + shaft + " " + words + " " + tail;
     }
+    // What does not fit is left out from the end, never cut in two.
+    string folded(string note) const {
+        for (size_t part; int(note.size()) > arrow_width_ && (part = note.rfind(", ")) != note.npos;) note.erase(part);
+        return centred(int(note.size()) + 4 > arrow_width_ ? note : ": " + note + " :", arrow_width_);
+    }
     string middle(const Row& row, const Connection& c) const {
-        if (row.folded) return centred(": " + row.note + " :", arrow_width_);
+        if (row.folded) return folded(row.note);
         if (row.segment != Row::no_segment) return arrow(row, c.segments[row.segment]);
         return centred(row.note, arrow_width_);
     }

@@ -142,6 +142,8 @@ inline Capture read_lines(FILE* lines, Printed printed) {
     Clock clock;
     string line, header, note;
     while (next_line(lines, line)) {
+        size_t blanks = strspn(line.c_str(), " "), number = blanks + strspn(line.c_str() + blanks, "0123456789");
+        if (number > blanks && line.compare(number, 2, "  ") == 0) line.erase(0, number + 2);  // -#: "    1  12:00:00.000000 IP"
         if (line.compare(0, 9, "tcpdump: ") == 0) note = line.substr(9);
         bool indented = line.empty() || line[0] == '\t' || line.compare(0, 4, "    ") == 0;
         if (!indented) {  // -v prints the IP header first and the segment on the next, indented line

@@ -26,7 +26,7 @@ TEST_CASE("a pcap is read through tcpdump", "[seeing]") {
 
 TEST_CASE("every way tcpdump prints the same capture reads the same", "[seeing]") {
     auto wanted = read_file("echo.pcap");
-    for (string options : {"", "-S", "-t", "-tt", "-ttt", "-tttt", "-ttttt", "-e", "-v", "-vv", "-S -v -e", "-A", "-X -ttt"}) {
+    for (string options : {"", "-S", "-t", "-tt", "-ttt", "-tttt", "-ttttt", "-e", "-v", "-vv", "-S -v -e", "-A", "-X -ttt", "-#", "-# -ttttt"}) {
         INFO("tcpdump " + options);
         FILE* printed = popen(("tcpdump -n " + options + " -r " + captures + "echo.pcap 2>/dev/null").c_str(), "r");
         auto capture = read_lines(printed, Printed::unknown);

@@ -70,6 +70,11 @@ TEST_CASE("a capture alone makes a ladder of inferred states", "[seeing]") {
     std::istringstream lines(picture);
     for (string line; std::getline(lines, line);) CHECK(columns(line) <= 100);
     CHECK_THAT(ladder({"--ascii", "tests/captures/echo.pcap"}), ContainsSubstring("|-- SYN seq 0 ---"));
+    string text = script("C:SYN S:SYN+ACK C:ACK C:1(10000) S:ACK S:1(10000) C:ACK C:10001(10000) S:ACK S:10001(10000) C:ACK"), twice;
+    std::istringstream once(text);
+    for (string line; std::getline(once, line);) twice += line + "\n" + line + "\n";  // as tcpdump -i any may see it
+    Files files;
+    CHECK_THAT(line_with(ladder({files.write("a.txt", twice)}), "segments, "), ContainsSubstring("S:(40000)") && !ContainsSubstring(" aga"));  // left out, not cut
 }
 
 TEST_CASE("what statelog saw is observed, what it did not see stays in parentheses, what cannot be is marked", "[seeing]") {

@@ -160,8 +160,9 @@ inline std::vector<Address> resolve(string host, int port) {
     if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     if (auto address = numeric_address(host, port)) return {*address};
     std::vector<Address> found;
-    bool sane = std::all_of(host.begin(), host.end(), [](unsigned char c) { return isalnum(c) || strchr("._-", c); });
-    FILE* answer = sane && !host.empty() ? popen(("getent ahosts -- " + host).c_str(), "re") : nullptr;
+    bool sane = std::all_of(host.begin(), host.end(), [](unsigned char c) { return isalnum(c) || strchr("._-", c); }) &&
+                host.find_first_not_of("0123456789") != host.npos;  // "8990" is a port: getent would make 0.0.35.30 of it
+    FILE* answer = sane ? popen(("getent ahosts -- " + host).c_str(), "re") : nullptr;
     for (char line[512], text[256]; answer && fgets(line, sizeof line, answer);)
         if (auto address = sscanf(line, "%255s STREAM", text) ? numeric_address(text, port) : std::nullopt; address && strstr(line, "STREAM"))
             found.insert(address->any.sa_family == AF_INET6 ? found.end() : found.begin(), *address);

@@ -88,6 +88,8 @@ class Painter {
         if (o.verb == "reset" || o.verb == "refused") return theirs && s.rst;
         return (o.verb == "read" && theirs && data) || (o.verb == "wrote" && mine && data);
     }
+    // Its segment leaves later where data or another process' copy of the socket holds it back, or never: shutdown(SHUT_RD).
+    static bool causes(const Observation& o) { return o.verb == "closed" || o.verb == "half-closed" || o.verb == "wrote"; }
     // The first such row from `from` on; the number of rows if there is none.
     size_t anchor(const Observation& o, int side, size_t from) const {
         while (from < picture_.rows.size() && !suits(picture_.rows[from], o, side)) ++from;
@@ -130,7 +132,7 @@ class Painter {
             row(at).cell[side].call = o.call, from = at + 1;
         } else {
             Row& r = own_.emplace_back();
-            r.time = found ? std::max(time, row(at).time) : time, r.cell[side].call = o.call;
+            r.time = found && !causes(o) ? std::max(time, row(at).time) : time, r.cell[side].call = o.call;
         }
     }
 
@@ -144,7 +146,7 @@ public:
     void measure(Clocks& clocks) const {
         for (auto* o : observed_) {
             // a socket may be gone for many reasons, and there are many reads and writes
-            bool tells = o->verb != "read" && o->verb != "wrote" && o->state != State::closed;
+            bool tells = o->verb != "read" && !causes(*o) && o->state != State::closed;
             int side = tells ? side_of(connection_, *o) : -1;
             size_t at = side < 0 ? 0 : anchor(*o, side, 1);
             if (at > 0 && at < picture_.rows.size()) clocks.note(connection_.end[side].host, *o, on_the_clock_of(capture_, connection_.segments[0].time, *o) - picture_.rows[at].time);

@@ -126,6 +126,16 @@ TEST_CASE("the programs' calls stand where they belong, late ones at their own t
     CHECK_THAT(line_with(picture, "read()=0"), ContainsSubstring("   3.001000 "));
 }
 
+TEST_CASE("a close() that sends no FIN stands at its own time, not at that of a FIN that leaves later", "[seeing]") {
+    Files files;
+    string text = script("C:SYN S:SYN+ACK C:ACK .. C:FIN S:FIN C:ACK");
+    double t = clock_of(text);
+    string capture = files.write("a.txt", text);
+    string server = files.write("server.err", "faultserver[7]: " + at(t) + " listening on 0.0.0.0:8990 backlog=4096\nfaultserver[7]: " + at(t + 0.0003) +
+                                                  " accepted peer=10.98.0.2:40000\nfaultserver[8]: " + at(t + 0.1) + " closed peer=10.98.0.2:40000\n");
+    CHECK_THAT(line_with(ladder({"--log", server, capture}), "close()"), ContainsSubstring("   0.100000 "));
+}
+
 TEST_CASE("two servers, and one port pair used twice: each connection gets its own calls and states", "[seeing]") {
     Files files;
     string first = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK"), second = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK", 90000), other = script("C:SYN S:SYN+ACK C:ACK");

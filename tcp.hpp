@@ -412,14 +412,18 @@ inline std::vector<const char*> parse_options(int argc, char** argv, const char*
     }});
     table.push_back({'V', "version", nullptr, "the version", [](auto) { exit(printf("%s %s\n", program_invocation_short_name, version) < 0); }});
     std::vector<option> longs;
-    string letters;
+    string letters = ":";  // getopt's own messages are not ours
     for (auto& o : table) {
         longs.push_back({o.name, o.argument ? required_argument : no_argument, nullptr, 256 + int(longs.size())});
         if (o.letter) letters += string(1, o.letter) + (o.argument ? ":" : "");
     }
     longs.push_back({});
     for (int found; (found = getopt_long(argc, argv, letters.c_str(), longs.data(), nullptr)) != -1;) {
-        if (found == '?') throw Usage_error("--help shows the options");
+        if (found == '?' || found == ':') {
+            string word = optopt > 0 && optopt < 256 ? string("-") + char(optopt) : argv[optind - 1];
+            word = printable(word.data(), word.size());
+            throw Usage_error((found == '?' ? "no option " + word : word + " needs an argument") + "; --help shows the options");
+        }
         auto by_letter = [&](auto& o) { return o.letter == found; };
         (found >= 256 ? table.begin() + (found - 256) : std::find_if(table.begin(), table.end(), by_letter))->apply(optarg);
     }

@@ -80,23 +80,17 @@ TEST_CASE("every lab passes, all in parallel, and the first ones once more at th
     CHECK(status == 0);
     CHECK(shell.output.find(" 0 failed") != std::string::npos);
     CHECK(eventually([&] { return shell.survivors() == 0; }));
-}
 
-TEST_CASE("a run has checked what the reference run has checked", "[labs]") {
-    if (!namespaces_allowed()) {
-        WARN("no namespaces here: skipped");
-        return;
-    }
-    Logs logs;
-    Shell shell;
-    // ports, pids and times differ from run to run, the claims do not
-    std::string same = "sed \"s/[0-9][0-9]*/N/g\" ";
-    REQUIRE(shell.run(prepared + "labs/run --logs " + logs.path + " 01 02 03 05") == 0);
-    for (std::string lab : {"01-first-echo", "02-two-clients", "03-missing-close", "05-sequential-concurrent"}) {
-        int status = shell.run("for f in logs/" + lab + " " + logs.path + "/" + lab + "/*; do " + same + "$f/checks.txt | md5sum; done | uniq | wc -l");
-        INFO(lab << ": this kernel makes the lab check other claims than the reference run in logs/" << lab << "/checks.txt\n" << shell.output);
-        CHECK(status == 0);
-        CHECK(shell.output == "1\n");
+    // What has been checked is what the reference run has checked: ports, pids and times differ, the claims do not.
+    std::istringstream lines(shell.output);
+    for (std::string word, lab, verdict; lines >> word;) {
+        if (word != "Lab" || !(lines >> lab >> verdict) || verdict.find("passed") != 0) continue;
+        lab.pop_back();  // the colon
+        Shell diff;
+        std::string same = "sed s/[0-9][0-9]*/N/g ", passed = logs.path + "/passed";
+        diff.run(same + "logs/" + lab + "/checks.txt >" + passed + "; " + same + logs.path + "/" + lab + "/*/checks.txt | diff " + passed + " -");
+        INFO("lab " << lab << " has checked other claims than its reference run in logs/" << lab << "/checks.txt (<): another kernel, or a reference to be renewed");
+        CHECK(diff.output == "");
     }
 }
 

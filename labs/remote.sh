@@ -69,19 +69,19 @@ quoted() {
 hosts_enter() {
     check_hosts_file || exit 2
     interrupted='' lab='' status=1
-    trap 'interrupted=yes; [ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' INT TERM HUP
+    trap 'interrupted=INT; [ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' INT
+    trap 'interrupted=${interrupted:-TERM}; [ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' TERM HUP
     exec 5<&0
     open_hosts "$(programs_in "$2")" yes || exit 1
-    for host in $list; do
-        host_ready "$host" && continue
-        [ -n "$interrupted" ] || say_why_not "$host" >&2
-        interrupted=yes
-        break
-    done
-    if [ -z "$interrupted" ]; then
+    unready=''
+    for host in $list; do host_ready "$host" || { unready=$host && break; }; done
+    if [ -z "$unready$interrupted" ]; then
         "$@" <&5 5<&- &
         lab=$!
         while wait $lab; status=$?; kill -0 $lab 2>/dev/null; do :; done
+    elif [ "$interrupted" != INT ]; then # a TERM may be a keeper's, whose host is lost
+        for host in $list; do [ ! -e "$LAB_PRIVATE/$host.failed" ] || { unready=$host interrupted='' && break; }; done
+        [ -n "$interrupted" ] || say_why_not "$unready" >&2
     fi
     close_hosts
     exit $status
@@ -125,7 +125,7 @@ keep() {
     bind_ports=
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
     sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
-        while [ -d "/proc/$2" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
+        while [ -d "/proc/$2" ] && [ ! -e "${1%/*}/over" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
         (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
             >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
@@ -135,6 +135,11 @@ keep() {
 
 # host_ready HOST: its keeper has said so within 30 s; the programs are there, and run; the clocks are compared.
 host_ready() {
+    is_ready "$1" && return
+    ended_silently "$1"
+    return 1
+}
+is_ready() {
     tries=600
     until grep -qx ready "$LAB_PRIVATE/$1.facts" 2>/dev/null; do
         tries=$((tries - 1))
@@ -144,14 +149,16 @@ host_ready() {
     [ -n "$(fact "$1" run)" ] || { echo "the host does not say where its run's directory is" >"$LAB_PRIVATE/$1.err" && return 1; }
     [ -n "$(fact "$1" address)" ] || { echo "its data address is not known: the hosts file has to say it" >"$LAB_PRIVATE/$1.err" && return 1; }
     if [ "$(fact "$1" programs)" != here ]; then
-        tar -C bin -czf - $programs | (reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) 2>"$LAB_PRIVATE/$1.err" || return 1
+        tar -C bin -czf - $programs 2>/dev/null | (reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) 2>"$LAB_PRIVATE/$1.err" || return 1
     fi
     (reach "$1" "$(bin_on "$1")/${programs%%[!A-Za-z0-9_-]*}" --version) </dev/null >/dev/null 2>"$LAB_PRIVATE/$1.err" || return 1
     clock "$1" >"$LAB_PRIVATE/$1.clock"
 }
 bin_on() { if [ "$(fact "$1" programs)" = here ]; then echo "$PWD/bin"; else echo "$(fact "$1" run)/bin"; fi; }
 
+ended_silently() { [ -s "$LAB_PRIVATE/$1.err" ] || echo "the connection has ended" >"$LAB_PRIVATE/$1.err"; }
 say_why_not() {
+    ended_silently "$1"
     echo "labs/run: $1 cannot be used ($(column "$1" 2)):"
     plain_text <"$LAB_PRIVATE/$1.err" | sed 's/^/    /' | tail -n 5
     echo "labs/run: $(cure_of "$1"). ./labs/doctor --hosts $hosts_file looks at every host and pair."
@@ -163,6 +170,7 @@ cure_of() {
     *"Could not resolve"*) echo "see that the VPN is up: the name is not known here" ;;
     *"timed out"* | *"No route"* | *unreachable*) echo "see that the VPN is up and the host on: nothing answers" ;;
     *refused*) echo "see that sshd runs there, and on which port: this one is refused" ;;
+    *"has ended"* | *kex_exchange* | *"from master failed"*) echo "see that the VPN is up, and try again" ;;
     *"No space"*) echo "make room on it: its /tmp is full" ;;
     *"Exec format"* | *noexec* | *"Permission denied"*) echo "see whether it has another processor, or /tmp mounted noexec: our programs cannot run there" ;;
     *"has to say it"*) echo "write the host's data address into its line, as \`ip addr\` shows it there" ;;

@@ -57,6 +57,7 @@ TEST_CASE("a run that is interrupted or killed leaves nothing on the hosts", "[h
 TEST_CASE("sshd dies in the middle: said, nothing left, the next run works", "[hosts]") { scenario("sshd_dies"); }
 TEST_CASE("the network goes in the middle: said, nothing left, the next run works", "[hosts]") { scenario("network_goes"); }
 TEST_CASE("a user with sudo: packets, and sysctls that are put back when the connection is cut", "[hosts]") { scenario("through_sudo", "--own-home"); }
+TEST_CASE("one host refuses before the others are connected: said, and nobody waits", "[hosts]") { scenario("one_refuses", "--own-home"); }
 TEST_CASE("load from two hosts at once", "[hosts]") { scenario("load", "--own-home"); }
 TEST_CASE("the doctor names what is wrong with hosts", "[hosts]") { scenario("doctor_names"); }
 TEST_CASE("the doctor names what is wrong between hosts", "[hosts]") { scenario("doctor_pairs"); }

@@ -398,10 +398,28 @@ struct Option {
     std::function<void(const char*)> apply;
 };
 
-/// getopt_long(3) over the table; -h and -V are added. Returns the operands, at most `most`.
-inline std::vector<const char*> parse_options(int argc, char** argv, const char* usage, std::vector<Option> table, int least, int most) {
+/// --show-options: what the kernel makes of the options asked for, as sockopts(1), which stands beside this program, tells it.
+[[noreturn]] inline void show_options(const Socket_options& asked) {
+    char self[PATH_MAX];
+    string path(self, std::max<ssize_t>(readlink("/proc/self/exe", self, sizeof self), 0));
+    std::vector<string> words{path.substr(0, path.rfind('/') + 1) + "sockopts"};
+    for (auto& [option, value] : asked)
+        for (auto& known : socket_options) if (option == &known) words.push_back(option->name + ("=" + std::to_string(value)));
+    std::vector<char*> pointers;
+    for (auto& word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
+    execv(pointers[0], pointers.data());
+    fail("exec " + words[0]);
+}
+
+/// getopt_long(3) over the table; -h and -V are added, and the socket options if they go anywhere. Returns the operands, at most `most`.
+inline std::vector<const char*> parse_options(int argc, char** argv, const char* usage, std::vector<Option> table, int least, int most, Socket_options* asked = nullptr) {
     // Started without stdin, stdout or stderr? The next socket would get that number, and a client our log.
     for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;) if ((fd = open("/", O_PATH)) > STDERR_FILENO) close(fd);
+    if (asked) {
+        table.push_back({'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [=](auto v) { add_socket_option(*asked, v); }});
+        table.push_back({0, "show-options", nullptr, "what the kernel makes of those given so far", [=](auto) { show_options(*asked); }});
+    }
     table.push_back({'h', "help", nullptr, "this text", [&](auto) {
         printf("Usage: %s %s\n", program_invocation_short_name, usage);
         for (auto& o : table) {
@@ -446,11 +464,10 @@ struct Server_options {
             {'a', "address", "ADDR", "listen on ADDR, ADDR:PORT or [IPV6]:PORT (0.0.0.0)", [&](auto v) { address = v; }},
             {'b', "backlog", "N", "accept queue: N and one more (4096)", [&](auto v) { backlog = number("--backlog", v, "0", "65535"); }},
             {'i', "idle-timeout", "D", "give up a client silent for D (0: never)", [&](auto v) { idle_timeout = duration("--idle-timeout", v, "0", "24h"); }},
-            {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [&](auto v) { add_socket_option(socket_options, v); }},
             {0, "no-reuseaddr", nullptr, "bind without SO_REUSEADDR (lab 03)", [&](auto) { reuseaddr = false; }},
             {'v', "verbose", nullptr, "log the data too", [&](auto) { verbose = true; }}};
         table.insert(table.begin(), common.begin(), common.end());
-        auto operands = parse_options(argc, argv, "[options] [port]", table, 0, 1);
+        auto operands = parse_options(argc, argv, "[options] [port]", table, 0, 1, &socket_options);
         if (!operands.empty()) port = number("port", operands[0], "0", "65535");
     }
     /// The listening socket; `port` is what it got. From here on SIGPIPE is harmless: whoever reads our log may end before us.

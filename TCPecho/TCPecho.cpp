@@ -148,9 +148,8 @@ int main(int argc, char** argv) try {
         {{'l', "local-port", "PORT", "connect from this port (the kernel's choice)", [&](auto v) { local_port = tcp::number("--local-port", v, "1", "65535"); }},
          {'t', "connect-timeout", "D", "give up connecting after D (2 minutes, the kernel's)", [&](auto v) { limit = tcp::duration("--connect-timeout", v, "1ms", "10m"); }},
          {'c', "close", "HOW", "orderly: FIN; abort: RST; unread: leave the echo unread", close_as},
-         {'f', "framed", nullptr, "messages for TCPmechod --framed: each line with its length", [&](auto) { framed = true; }},
-         {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [&](auto v) { tcp::add_socket_option(options, v); }},
-         {'v', "verbose", nullptr, "log the data too", [&](auto) { verbose = true; }}}, 1, 2);
+         {'f', "framed", nullptr, "messages for TCPmechod --framed: what a read of stdin brings, with its length", [&](auto) { framed = true; }},
+         {'v', "verbose", nullptr, "log the data too", [&](auto) { verbose = true; }}}, 1, 2, &options);
     int port = operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 8990;
 
     tcp::Connection server = tcp::connected_socket(tcp::resolve(operands[0], port), local_port, limit, options);

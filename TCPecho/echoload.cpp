@@ -424,8 +424,7 @@ int main(int argc, char** argv) try {
          {0, "format", "F", "text, json or csv", [&](auto v) { format = v; }},
          {0, "histogram", "FILE", "write the histograms to FILE", [&](auto v) { histogram = v; }},
          {0, "merge", "FILE", "add FILE's histograms to ours; without host: print them", [&](auto v) { merged.push_back(v); }},
-         {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [&](auto v) { tcp::add_socket_option(plan.options, v); }},
-         {0, "yes", nullptr, "the address is neither loopback nor private, and I may", [&](auto) { anybody = true; }}}, 0, 2);
+         {0, "yes", nullptr, "the address is neither loopback nor private, and I may", [&](auto) { anybody = true; }}}, 0, 2, &plan.options);
     if (operands.empty() && merged.empty()) throw tcp::Usage_error("a host is missing; --help shows the options");
     if (plan.size == 0) plan.size = plan.mode == Mode::stream ? 64 << 20 : 64;
     if (plan.length.count() == 0) plan.length = std::chrono::seconds(plan.requests == UINT64_MAX ? 5 : 600);

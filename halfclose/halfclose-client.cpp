@@ -124,10 +124,9 @@ static void parse(int argc, char** argv) {
         {0, "stay", nullptr, "after the server's FIN stay, and close at -w", [](auto) { settings.stay = true; }},
         {0, "expect-size", "SIZE", "it is a failure if not SIZE bytes come", [](auto v) { settings.expected = tcp::bytes("--expect-size", v, "0", "1000000g"); }},
         {0, "output", "FILE", "write what comes there", [](auto v) { settings.output = v; }},
-        {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [](auto v) { tcp::add_socket_option(settings.options, v); }},
         {0, "json", nullptr, "log JSON records, to standard output", [](auto) { say.json = true; }},
         {0, "log-level", "LEVEL", "debug, info, warn or error (info)", [](auto v) { say.set_level(v); }}};
-    auto operands = tcp::parse_options(argc, argv, "[options] [HOST [PORT]]", table, 0, 2);
+    auto operands = tcp::parse_options(argc, argv, "[options] [HOST [PORT]]", table, 0, 2, &settings.options);
     if (operands.size() > 0) settings.server = operands[0];
     settings.server = with_port(settings.server, operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 4000);
     if (say.json) say.first = "\"server\":" + quoted(settings.server);

@@ -180,10 +180,9 @@ static void parse(int argc, char** argv) {
         {0, "half-close", nullptr, "after the file read on, until the client's FIN", [](auto) { settings.half_close = true; }},
         {0, "idle-timeout", "D", "give up a client when nothing moves for D (0: never)", [](auto v) { settings.idle_timeout = tcp::duration("--idle-timeout", v, "0", "24h"); }},
         {'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)", [](auto v) { settings.max_children = tcp::number("--max-children", v, "1", "100000"); }},
-        {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [](auto v) { tcp::add_socket_option(settings.options, v); }},
         {0, "json", nullptr, "log JSON records, to standard output", [](auto) { say.json = true; }},
         {0, "log-level", "LEVEL", "debug, info, warn or error (info)", [](auto v) { say.set_level(v); }}};
-    auto operands = tcp::parse_options(argc, argv, "[options] [FILE [PORT]]", table, 0, 2);
+    auto operands = tcp::parse_options(argc, argv, "[options] [FILE [PORT]]", table, 0, 2, &settings.options);
     if (operands.size() > 0) settings.file = operands[0];
     settings.listen = with_port(settings.listen, operands.size() > 1 ? tcp::number("port", operands[1], "0", "65535") : 4000);
     if (settings.file.empty()) throw tcp::Usage_error("which file? -f FILE");

@@ -405,3 +405,14 @@ TEST_CASE("sockopts: what was asked, what the kernel made of it, who inherits", 
     CHECK(run("sockopts", {"nosuch"}).status == 2);
     CHECK(run("sockopts", {"maxseg=1"}).status == 1);
 }
+
+TEST_CASE("--show-options of every program that has --option is the table of sockopts", "[family]") {
+    for (std::string name : {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod", "TCPecho", "echoload", "timewait-server", "timewait-client",
+                             "faultserver", "faultclient", "halfclose-server", "halfclose-client"}) {
+        CAPTURE(name);
+        auto result = run(name, {"--option", "rcvbuf=64k", "--show-options"});
+        CHECK(result.status == 0);
+        CHECK(result.out == run("sockopts", {"rcvbuf=64k"}).out);
+        CHECK_THAT(run(name, {"--option", "nagle", "--show-options"}).err, ContainsSubstring("no socket option \"nagle\""));
+    }
+}

@@ -85,16 +85,17 @@ struct Client {
 
 int main(int argc, char** argv) try {
     string eol = "lf";
+    tcp::Socket_options options;
     Duration connect_timeout{}, read_timeout = std::chrono::seconds(5);
     auto operands = tcp::parse_options(argc, argv, "[options] host [port]",
         {{'e', "eol", "WHICH", "what ends a command: lf (default), crlf, none", [&](auto v) { eol = v; }},
          {'t', "timeout", "D", "how long to wait for an answer (5s)", [&](auto v) { read_timeout = tcp::duration("--timeout", v, "1ms", "1h"); }},
-         {'c', "connect-timeout", "D", "give up connecting after D", [&](auto v) { connect_timeout = tcp::duration("--connect-timeout", v, "1ms", "10m"); }}}, 1, 2);
+         {'c', "connect-timeout", "D", "give up connecting after D", [&](auto v) { connect_timeout = tcp::duration("--connect-timeout", v, "1ms", "10m"); }}}, 1, 2, &options);
     if (eol != "lf" && eol != "crlf" && eol != "none") throw tcp::Usage_error("--eol must be lf, crlf or none, not " + tcp::printable(eol.data(), eol.size()));
     int port = operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 7777;
     setvbuf(stdout, nullptr, _IOLBF, 0);
 
-    Client client{tcp::connected_socket(tcp::resolve(operands[0], port), 0, connect_timeout), eol == "lf" ? "\n" : eol == "crlf" ? "\r\n" : "", read_timeout};
+    Client client{tcp::connected_socket(tcp::resolve(operands[0], port), 0, connect_timeout, options), eol == "lf" ? "\n" : eol == "crlf" ? "\r\n" : "", read_timeout};
     tcp::log("connected", "peer=%s local=%s", client.server.peer.text().c_str(), tcp::local_address(client.server.socket).text().c_str());
     bool more = true;
     char* line = nullptr;

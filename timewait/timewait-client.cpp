@@ -76,9 +76,8 @@ int main(int argc, char** argv) try {
         {'f', "fromport", "PORT", "connect from PORT (a free one); 0: no bind(), connect() chooses", [&](auto v) { from_port = tcp::number("--fromport", v, "0", "65535"); }},
         {'r', "reuseaddr", nullptr, "bind with SO_REUSEADDR (lab 08)", [&](auto) { options.emplace_back(&reuseaddr, 1); }},
         {'i', "idle-timeout", "D", "give up a server silent for D (0: never)", [&](auto v) { settings.idle = tcp::duration("--idle-timeout", v, "0", "24h"); }},
-        {'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [&](auto v) { tcp::add_socket_option(options, v); }},
         {'v', "verbose", nullptr, "log the data too", [&](auto) { settings.verbose = true; }}});
-    auto operands = tcp::parse_options(argc, argv, "[options] host [port]", table, 0, 2);
+    auto operands = tcp::parse_options(argc, argv, "[options] host [port]", table, 0, 2, &options);
     if (host.empty() && !operands.empty()) host = operands[0], operands.erase(operands.begin());
     if (host.empty() || operands.size() > 1) throw tcp::Usage_error("usage: timewait-client [options] host [port]");
     if (!operands.empty()) port = tcp::number("port", operands[0], "1", "65535");

@@ -49,8 +49,9 @@ static void serve(tcp::Connection connection, bool verbose) {
 
 // The accept loop, in every child. The kernel gives a new connection to one of those that sleep in accept(), and wakes
 // only that one; with `lock` the others sleep in lockf() instead, as they had to where accept() woke them all (UNP 30.6).
-[[noreturn]] static void child(size_t place) {
+[[noreturn]] static void child(size_t place, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);  // else the pool outlives a parent that is killed, and keeps the port
+    if (getppid() != parent) _exit(0);  // it has been, before we said so
     try {
         for (;;) {
             if (lock.fd() >= 0 && lockf(lock.fd(), F_LOCK, 0)) tcp::fail("lockf");  // unlocked by the kernel if we are killed
@@ -95,13 +96,13 @@ static void open_listeners(size_t count) {
 static bool fill_places(const tcp::Signals& signals) {
     for (; !empty_places.empty(); empty_places.pop_back()) {
         size_t place = empty_places.back();
-        pid_t pid = fork();
+        pid_t parent = getpid(), pid = fork();
         if (pid < 0) return false;
         if (pid == 0) {
             signal(SIGTERM, SIG_DFL);
             signal(SIGINT, SIG_DFL);
             signals.let_in();
-            child(place);
+            child(place, parent);
         }
         children[pid] = place;
     }

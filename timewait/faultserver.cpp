@@ -59,9 +59,14 @@ static void fork_one(Worker& w, Text, Duration) {
 static void hold(Worker& w, Text, Duration time) {
     if (w.holder > 0 && kill(w.holder, 0) == 0) return w.say("? hold: " + std::to_string(w.holder) + " does it already\n");
     w.busy_left -= time;
+    pid_t worker = getpid();
     w.holder = fork();
     if (w.holder < 0) return w.say("? fork: " + std::string(strerror(errno)) + "\n");
-    if (w.holder == 0) prctl(PR_SET_PDEATHSIG, SIGKILL), poll(nullptr, 0, int(time / milliseconds(1))), _exit(0);
+    if (w.holder == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() == worker) poll(nullptr, 0, int(time / milliseconds(1)));
+        _exit(0);
+    }
     w.say("held by " + std::to_string(w.holder) + "\n");
 }
 static void die(Worker&, Text, Duration) { raise(SIGKILL); }

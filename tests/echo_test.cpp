@@ -442,10 +442,11 @@ TEST_CASE("echo: no process to be had: it says so once, does not spin, and recov
     Client before(port);
     before.send("x");
     REQUIRE(before.receive(1) == "x");
+    if (kind.name == "TCPpechod") REQUIRE(eventually([&] { return children_of(server.pid()).size() == kind.holds; }));
     set_soft_limit(server, RLIMIT_NPROC, 1);
     if (kind.name == "TCPpechod") {  // no other can take the place of a child that ends
         kill(children_of(server.pid()).back(), SIGKILL);
-        CHECK(server.wait_for_stderr("waiting fork"));  // else it may die with the wake-up for our next connection
+        CHECK(server.wait_for_stderr("waiting fork"));  // it is dead now: dying, it may take our next connection along
     }
     Client waits(port);
     waits.send("y");

@@ -105,9 +105,9 @@ TEST_CASE("a pcap that is cut off anywhere is read as far as it goes, or refused
     std::ifstream file(captures + "echo.pcap", std::ios::binary);
     std::stringstream whole;
     whole << file.rdbuf();
-    string path = "/tmp/seeing-cut-" + std::to_string(getpid()) + ".pcap";
+    test::Directory directory;
     for (size_t size : {0, 3, 4, 20, 24, 30, 60, 113, 115, 200, 205}) {
-        std::ofstream(path, std::ios::binary) << whole.str().substr(0, size);
+        string path = directory.write("cut.pcap", whole.str().substr(0, size));
         INFO(size);
         string said;
         size_t segments = 0;
@@ -119,7 +119,6 @@ TEST_CASE("a pcap that is cut off anywhere is read as far as it goes, or refused
         CHECK(segments == (size < 114 ? 0 : (size - 24) / 90));  // a record is 16 bytes of its own and 74 of a packet, or some more
         CHECK((said.empty() || said.compare(0, path.size(), path) == 0));
     }
-    unlink(path.c_str());
 }
 
 TEST_CASE("hostile text neither crashes nor gets through", "[seeing]") {

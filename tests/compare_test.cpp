@@ -3,8 +3,6 @@
 #include "catch.hpp"
 #include "support.hpp"
 
-#include <sys/stat.h>
-
 #include <map>
 
 using namespace test;
@@ -13,24 +11,13 @@ namespace {
 
 // A directory, a command in a shell that has it as $dir and in its processes' environment, and what the command printed.
 struct Shell {
-    std::string dir, output;
-    Shell() {
-        char name[] = "/tmp/compare-test-XXXXXX";
-        dir = mkdtemp(name);
-    }
-    ~Shell() { if (system(("rm -rf " + dir).c_str())) {} }
+    Directory directory;
+    std::string dir = directory.path, output;
     FILE* start(const std::string& command) const { return popen(("{ dir=" + dir + "; export dir; " + command + "; } 2>&1 </dev/null").c_str(), "r"); }
-    int finish(FILE* pipe) {
-        output.clear();
-        for (char part[4096]; size_t n = fread(part, 1, sizeof part, pipe);) output.append(part, n);
-        int status = pclose(pipe);
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    }
-    int run(const std::string& command) { return finish(start(command)); }
+    int run(const std::string& command) { return finish(start(command), output); }
     // A server of the student's own, called as "./yours PORT".
     void program(const std::string& name, const std::string& line) const {
-        std::ofstream(dir + "/" + name) << "#!/bin/sh\n" << line << "\n";
-        chmod((dir + "/" + name).c_str(), 0755);
+        chmod(directory.write(name, "#!/bin/sh\n" + line + "\n").c_str(), 0755);
     }
     // Our processes that are called so; any name: "".
     int processes(const std::string& name = "") const {
@@ -138,7 +125,7 @@ TEST_CASE("compare: interrupted, it leaves no process behind", "[compare]") {
     REQUIRE(fgets(line, sizeof line, pipe));
     CHECK(eventually([&] { return shell.processes("echoload") == 1 && shell.processes("seqserver") == 1; }));
     kill(std::stoi(line), SIGTERM);
-    CHECK(shell.finish(pipe) == 143);
+    CHECK(finish(pipe, shell.output) == 143);
     CHECK(eventually([&] { return shell.processes() == 0; }));
 }
 

@@ -173,9 +173,8 @@ TEST_CASE("echoload: a wrong command line is one clear line and exit status 2", 
 }
 
 TEST_CASE("echoload: histograms of several runs are added, percentiles are right", "[echoload]") {
-    char directory[] = "/tmp/echoload-test-XXXXXX";
-    REQUIRE(mkdtemp(directory));
-    std::string a = directory + std::string("/a"), b = directory + std::string("/b"), sum = directory + std::string("/sum");
+    Directory directory;
+    std::string a = directory / "a", b = directory / "b", sum = directory / "sum";
     {
         std::ofstream one(a), two(b);
         for (int i = 1; i <= 1000; ++i) (i % 2 ? one : two) << "total " << i * 1000 << " 1\n";  // 1 to 1,000 us, dealt to two hosts
@@ -200,8 +199,7 @@ TEST_CASE("echoload: histograms of several runs are added, percentiles are right
 
     std::ofstream(b) << "nonsense 1 1\n";
     CHECK(run("echoload", {"--merge", b}).status == 1);
-    CHECK(run("echoload", {"--merge", directory + std::string("/none")}).status == 1);
-    for (auto& path : {a, b, sum, std::string(directory)}) remove(path.c_str());
+    CHECK(run("echoload", {"--merge", directory / "none"}).status == 1);
 }
 
 TEST_CASE("echoload: text and CSV", "[echoload]") {

@@ -22,16 +22,9 @@ std::string bytes(size_t size) {
 
 // A file in a directory of its own; both go with it.
 struct File {
-    std::string directory = "/tmp/halfclose-test-XXXXXX", path, content;
-    explicit File(const std::string& data, const std::string& name = "data") : content(data) {
-        if (!mkdtemp(directory.data()) || chmod(directory.c_str(), 0755)) fail("mkdtemp");
-        path = directory + "/" + name;
-        std::ofstream(path) << data;
-    }
-    ~File() {
-        unlink(path.c_str());
-        rmdir(directory.c_str());
-    }
+    Directory around;
+    std::string directory = around.path, path, content;
+    explicit File(const std::string& data, const std::string& name = "data") : path(around.write(name, data)), content(data) {}
 };
 
 std::vector<std::string> words(std::vector<std::string> first, const std::vector<std::string>& more) {

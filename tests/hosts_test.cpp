@@ -11,10 +11,7 @@ namespace {
 
 std::string output_of(const std::string& command, int& status) {
     std::string output;
-    FILE* pipe = popen((command + " 2>&1 </dev/null").c_str(), "r");
-    for (char part[4096]; size_t n = fread(part, 1, sizeof part, pipe);) output.append(part, n);
-    int ended = pclose(pipe);
-    status = WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended);
+    status = finish(popen((command + " 2>&1 </dev/null").c_str(), "r"), output);
     return output;
 }
 

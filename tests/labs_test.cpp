@@ -16,11 +16,7 @@ struct Shell {
     std::string output;
     int run(const std::string& command) {
         std::string line = "LAB_TEST_MARK=" + mark + " timeout -k 5 120 sh -c '" + command + "' 2>&1 </dev/null";
-        FILE* pipe = popen(line.c_str(), "r");
-        output.clear();
-        for (char part[4096]; size_t n = fread(part, 1, sizeof part, pipe);) output.append(part, n);
-        int status = pclose(pipe);
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        return finish(popen(line.c_str(), "r"), output);
     }
     // Processes that bear the mark and still live.
     int survivors() const {
@@ -40,25 +36,12 @@ struct Shell {
 };
 
 // A copy of the tree that another user owns and a test may break.
-struct Copy {
-    std::string path;
+struct Copy : Directory {
     explicit Copy(const std::string& owner = "") {
-        char name[] = "/tmp/lab-test-XXXXXX";
-        path = mkdtemp(name);
-        std::string make = "chmod 755 " + path + " && mkdir " + path + "/bin && cp -p Makefile tcp.hpp " + path + " && cp -rp labs seqserver TCPechod TCPecho timewait halfclose " + path +
+        std::string make = "mkdir " + path + "/bin && cp -p Makefile tcp.hpp " + path + " && cp -rp labs seqserver TCPechod TCPecho timewait halfclose " + path +
                            " && find bin -maxdepth 1 -type f -exec cp -p {} " + path + "/bin/ \\; " + (owner.empty() ? "" : "&& chown -R " + owner + " " + path);
         REQUIRE(system(make.c_str()) == 0);
     }
-    ~Copy() { if (system(("rm -rf " + path).c_str())) {} }
-};
-
-struct Logs {
-    std::string path;
-    Logs() {
-        char name[] = "/tmp/lab-logs-XXXXXX";
-        path = mkdtemp(name);
-    }
-    ~Logs() { if (system(("rm -rf " + path).c_str())) {} }
 };
 
 bool namespaces_allowed() { return Shell().run("unshare -n -m -p --fork --kill-child --mount-proc true") == 0; }
@@ -72,7 +55,7 @@ TEST_CASE("every lab passes, all in parallel, and the first ones once more at th
         WARN("no namespaces here: skipped");
         return;
     }
-    Logs logs, other_logs;
+    Directory logs, other_logs;
     Shell shell;
     int status = shell.run(prepared + "labs/run --logs " + other_logs.path + " 01 02 03 04 05 >" + other_logs.path + "/output 2>&1 & " +
                            prepared + "labs/run --logs " + logs.path + " all; first=$?; wait $! && exit $first; cat " + other_logs.path + "/output; exit 1");
@@ -83,6 +66,7 @@ TEST_CASE("every lab passes, all in parallel, and the first ones once more at th
 
     // What has been checked is what the reference run has checked: ports, pids and times differ, the claims do not.
     std::istringstream lines(shell.output);
+    int compared = 0;
     for (std::string word, lab, verdict; lines >> word;) {
         if (word != "Lab" || !(lines >> lab >> verdict) || verdict.find("passed") != 0) continue;
         lab.pop_back();  // the colon
@@ -91,7 +75,9 @@ TEST_CASE("every lab passes, all in parallel, and the first ones once more at th
         diff.run(same + "logs/" + lab + "/checks.txt >" + passed + "; " + same + logs.path + "/" + lab + "/*/checks.txt | diff " + passed + " -");
         INFO("lab " << lab << " has checked other claims than its reference run in logs/" << lab << "/checks.txt (<): another kernel, or a reference to be renewed");
         CHECK(diff.output == "");
+        ++compared;
     }
+    CHECK(compared >= 13);  // lab 11 skips without its proxies, lab 14 without the right to drop segments
 }
 
 TEST_CASE("guides show what the reference runs printed", "[labs]") {
@@ -123,7 +109,7 @@ TEST_CASE("the headline lab as an ordinary user", "[labs]") {
 }
 
 TEST_CASE("labs without any right: loopback, packets loudly not checked", "[labs]") {
-    Logs logs;
+    Directory logs;
     Shell shell;
     int status = shell.run(prepared + "labs/run --backend loopback --logs " + logs.path + " 01 03 05");
     INFO(shell.output);
@@ -154,7 +140,7 @@ TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[la
         if (backend == "netns" && !allowed) continue;
         for (int signal : {SIGTERM, SIGINT, SIGKILL}) {
             if (signal == SIGKILL && backend == "loopback") continue;  // there the longest life of each program ends it
-            Logs logs;
+            Directory logs;
             Shell shell;
             setenv("LAB_TEST_MARK", shell.mark.c_str(), 1);
             setenv("LAB_PREPARED", "yes", 1);

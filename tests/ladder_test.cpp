@@ -9,19 +9,9 @@ using namespace test;
 
 namespace {
 
-struct Files {
-    string directory;
-    Files() {
-        char name[] = "/tmp/seeing-XXXXXX";
-        directory = mkdtemp(name);
-    }
-    ~Files() { if (system(("rm -rf " + directory).c_str())) {} }
-    string write(const string& name, const string& text) const {
-        std::ofstream(directory + "/" + name, std::ios::binary) << text;
-        return directory + "/" + name;
-    }
+struct Files : Directory {
     string read(const string& name) const {
-        std::ifstream file(directory + "/" + name, std::ios::binary);
+        std::ifstream file(*this / name, std::ios::binary);
         std::stringstream all;
         all << file.rdbuf();
         return all.str();
@@ -227,7 +217,7 @@ TEST_CASE("nothing in names, logs or captures becomes markup or a control sequen
     string picture = ladder(args);
     CHECK(picture.find('\x1b') == string::npos);
     CHECK(picture.find('\x01') == string::npos);
-    args.insert(args.begin(), {"--svg", files.directory + "/a.svg"});
+    args.insert(args.begin(), {"--svg", files / "a.svg"});
     ladder(args);
     string svg = files.read("a.svg");
     CHECK(svg.find("<script") == string::npos);
@@ -238,7 +228,7 @@ TEST_CASE("nothing in names, logs or captures becomes markup or a control sequen
 TEST_CASE("the SVG's text stays inside of the picture", "[seeing]") {
     Files files;
     string long_name(200, 'n');
-    ladder({"--svg", files.directory + "/a.svg", "--host", "10.98.7.1=" + long_name, "--host", "10.98.7.2=" + long_name, "tests/captures/lost-fin.txt"});
+    ladder({"--svg", files / "a.svg", "--host", "10.98.7.1=" + long_name, "--host", "10.98.7.2=" + long_name, "tests/captures/lost-fin.txt"});
     string svg = files.read("a.svg");
     size_t found = 0;
     for (size_t at = 0; (at = svg.find("<text x=", at)) != string::npos; ++found, ++at) {
@@ -259,7 +249,7 @@ TEST_CASE("two clients of one server stand on one time axis", "[seeing]") {
     string one = script("C:SYN S:SYN+ACK C:ACK"), two = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK"), three = one;
     for (size_t at = 0; (at = two.find("10.98.0.2.40000", at)) != string::npos;) two.replace(at, 15, "10.98.0.3.41000");
     for (size_t at = 0; (at = three.find("10.98.0.2.40000", at)) != string::npos;) three.replace(at, 15, "10.98.0.4.42000");
-    string svg = files.directory + "/a.svg", both = files.write("both", one + two);
+    string svg = files / "a.svg", both = files.write("both", one + two);
     ladder({"--together", "--svg", svg, both});
     string drawn = files.read("a.svg");
     for (string words : {">10.98.0.2<", ">10.98.0.1<", ">10.98.0.3<", "port 41000 to port 8990", "(LAST_ACK)"}) CHECK_THAT(drawn, ContainsSubstring(words));
@@ -285,8 +275,8 @@ TEST_CASE("a report has the steps, the answers, the claims and the picture, and 
                                       "\n  ok: claim " + evil + "\n  FAILED: claim " + evil + "\n  seen instead:\n    nothing\n\nLab 99-x: FAILED after 1 checks. Log: " + evil + "\n");
     files.write("predictions.txt", "step 1: Why " + evil + "\n  predicted: because " + evil + "\n");
     files.write("about.txt", evil + "\n");
-    ladder({"--svg", files.directory + "/ladder.svg", "--host", "10.98.7.1=" + evil, "tests/captures/echo.pcap"});
-    REQUIRE(system(("labs/report " + files.directory).c_str()) == 0);
+    ladder({"--svg", files / "ladder.svg", "--host", "10.98.7.1=" + evil, "tests/captures/echo.pcap"});
+    REQUIRE(system(("labs/report " + files.path).c_str()) == 0);
     string html = files.read("report.html");
     CHECK(html.find("<script") == string::npos);
     CHECK(html.find("<img") == string::npos);

@@ -17,10 +17,10 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +29,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <mutex>
@@ -60,6 +61,25 @@ inline std::string bin(const std::string& name) { return (getenv("BIN") ? getenv
 inline bool built(const std::string& name) { return access(bin(name).c_str(), X_OK) == 0; }
 
 [[noreturn]] inline void fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+
+/// A directory of its own, which others may enter; it goes with all that is in it.
+struct Directory {
+    std::string path = "/tmp/tcp-test-XXXXXX";
+    Directory() { if (!mkdtemp(path.data()) || chmod(path.c_str(), 0755)) fail("mkdtemp"); }
+    Directory(const Directory&) = delete;
+    ~Directory() { std::error_code ignored; std::filesystem::remove_all(path, ignored); }
+    std::string operator/(const std::string& name) const { return path + "/" + name; }
+    /// Writes a file, and returns its path.
+    std::string write(const std::string& name, const std::string& text) const { return std::ofstream(*this / name, std::ios::binary) << text, *this / name; }
+};
+
+/// A shell's command to its end: what it printed, and its exit status, 128 + the signal that ended it.
+inline int finish(FILE* pipe, std::string& output) {
+    output.clear();
+    for (char part[4096]; size_t n = fread(part, 1, sizeof part, pipe);) output.append(part, n);
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
 
 // ---- what /proc says -------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ inline string printable(const char* data, size_t size, size_t limit = 60) {
 using Units = std::map<string, double>;
 inline const Units plain_units{{"", 1}}, size_units{{"", 1}, {"k", 1024}, {"m", 1048576}, {"g", 1073741824}};
 inline const Units time_units{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+inline const Units second_units{{"", 1e9}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};  // a bare number means seconds
 
 /// "12", "64k", "1m30s": the sum of number and unit pairs; NAN for anything else. "0" needs no unit.
 inline double amount(const char* text, const Units& units) {
@@ -101,7 +102,7 @@ inline int64_t quantity(const string& option, const char* text, const char* low,
 }
 inline int number(const string& option, const char* text, const char* low, const char* high) { return int(quantity(option, text, low, high)); }
 inline size_t bytes(const string& option, const char* text, const char* low, const char* high) { return quantity(option, text, low, high, size_units); }
-inline Duration duration(const string& option, const char* text, const char* low, const char* high) { return Duration(quantity(option, text, low, high, time_units)); }
+inline Duration duration(const string& option, const char* text, const char* low, const char* high, const Units& units = time_units) { return Duration(quantity(option, text, low, high, units)); }
 
 /// A log line: what does not fit is left out, with room for the '\n' kept.
 struct Line {

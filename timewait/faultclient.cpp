@@ -67,12 +67,11 @@ struct Client {
     bool obey(const string& line) {
         string word = line.substr(0, line.find(' ')), argument = line.substr(std::min(line.size(), word.size() + 1));
         int fd = server.socket.fd();
-        bool bare = !argument.empty() && argument.find_first_not_of("0123456789") == string::npos;  // as for the server's commands
         if (line.empty()) return true;
         if (word == "bye") return false;
         if (word == "die") _exit(1);
         if (word == "shutdown") return shut(argument), true;
-        if (word == "timeout") return timeout = tcp::duration(word, (argument + (bare ? "s" : "")).c_str(), "1ms", "1h"), true;
+        if (word == "timeout") return timeout = tcp::duration(word, argument.c_str(), "1ms", "1h", tcp::second_units), true;
         if (word == "short") return read_only = tcp::number(word, argument.c_str(), "1", "1000000"), true;
         if (word == "cork") return set(IPPROTO_TCP, TCP_CORK, 1), corked = true;
         linger time{1, word == "linger" ? tcp::number(word, argument.c_str(), "0", "3600") : 0};

@@ -13,12 +13,6 @@ using tcp::Duration, std::chrono::milliseconds, std::chrono::steady_clock;
 
 static Duration max_busy = std::chrono::seconds(60);
 
-// "5s", and "5", as the seed's numbers mean it.
-static Duration seconds(const std::string& option, const std::string& text, const char* low, const char* high) {
-    bool bare = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-    return tcp::duration(option, (text + (bare ? "s" : "")).c_str(), low, high);
-}
-
 // One client's connection, and what it has said so far.
 struct Worker {
     tcp::Connection connection;
@@ -107,7 +101,7 @@ static void obey(Worker& w, Text text) {
     Duration time{};
     if (command->argument) try {
         rest.erase(0, std::min(rest.find_first_not_of(' '), rest.size()));
-        time = seconds(command->name, rest, "0", "24h");
+        time = tcp::duration(command->name, rest.c_str(), "0", "24h", tcp::second_units);
         if (time > w.busy_left) return w.say("? " + std::string(command->name) + ": --max-busy allows " + std::to_string(w.busy_left / milliseconds(1)) + "ms now\n");
     } catch (const tcp::Usage_error& error) { return w.say("? " + std::string(error.what()) + "\n"); }
     command->run(w, rest, time);
@@ -205,7 +199,7 @@ int main(int argc, char** argv) try {
         {{'L', "leak", "WHAT", "connected: the parent forgets to close its copy; listening: the workers, theirs; both", [&](auto v) { leak = leaks(v); }},
          {0, "linger", "SECONDS", "SO_LINGER for every connection; 0: close() sends RST; -1: off (default)",
           [&](auto v) { if (strcmp(v, "-1")) tcp::add_socket_option(server.socket_options, "linger=" + std::to_string(tcp::number("--linger", v, "0", "3600"))); }},
-         {'s', "slow", "D", "wait D after each accept() beyond --max-workers, or after each", [&](auto v) { slow = seconds("--slow", v, "0", "1h"); }},
+         {'s', "slow", "D", "wait D after each accept() beyond --max-workers, or after each", [&](auto v) { slow = tcp::duration("--slow", v, "0", "1h", tcp::second_units); }},
          {'m', "max-workers", "N", "at most N, the backlog holds the rest; with --slow: N fast ones (3000)",
           [&](auto v) { max_workers = tcp::number("--max-workers", v, "1", "100000"), workers_given = true; }},
          {'l', "listen-queue", "N", "the backlog by its other name", [&](auto v) { server.backlog = tcp::number("--listen-queue", v, "0", "65535"); }},

@@ -8,7 +8,7 @@
 #   capture HOST                   tcpdump there, from now on, into HOST.pcap
 #   start NAME HOST COMMAND...     in the background, stdin typed by `type`, output in NAME.out and NAME.err
 #   on HOST COMMAND...             to its end, with its output shown
-#   type NAME TEXT | eof NAME      a line to its stdin; the end of its stdin
+#   type NAME LINE... | eof NAME   lines to its stdin, all in one write; the end of its stdin
 #   stop NAME [SIGNAL]             TERM by default; returns when the process is gone
 #   snapshot HOST                  netstat -ptan, the rows of $PORT
 #   expect ...                     a claim, checked: see there

@@ -328,7 +328,7 @@ inline std::optional<Connection> accept(const Descriptor& listener, Duration idl
     socklen_t size = sizeof connection.peer;
     connection.socket = Descriptor(accept4(listener.fd(), &connection.peer.any, &size, SOCK_CLOEXEC));
     if (connection.socket.fd() >= 0) {
-        starved = false;
+        if (starved) starved = false;  // written only where it changes: a write after a fork copies the page
         if (idle_timeout.count()) set_idle_timeout(connection.socket, idle_timeout);
         return connection;
     }

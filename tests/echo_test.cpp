@@ -664,6 +664,21 @@ TEST_CASE("seqserver: --pause-accept leaves the client in the accept queue", "[e
 
 // ---- TCPechod --------------------------------------------------------------------------------------------------------
 
+TEST_CASE("TCPechod: a static program's connection costs 10 page faults, not 16 (forked.ld)", "[echo]") {
+    std::ifstream program(bin("TCPechod"), std::ios::binary);
+    std::string image(std::istreambuf_iterator<char>(program), {});
+    if (image.find(".text.forked") == image.npos || getenv("UNDER")) return;  // dynamic, sanitized, under valgrind: other costs
+    Process server("TCPechod", {"0"});
+    auto faults = [&] { auto fields = stat_fields(server.pid()); return std::stol(fields[10]) + std::stol(fields[11]); };  // its own, and its reaped children's
+    auto idle = [&] { return children_of(server.pid()).empty(); };
+    for (int i = 0; i < 20; ++i) REQUIRE(serves(server.port()));
+    REQUIRE(eventually(idle));
+    long before = faults();
+    for (int i = 0; i < 200; ++i) REQUIRE(serves(server.port()));
+    REQUIRE(eventually(idle));
+    CHECK((faults() - before) / 200.0 <= 13);
+}
+
 TEST_CASE("TCPechod: parent and child both log, each with its own pid", "[echo]") {
     Process server("TCPechod", {"0"});
     Client client(server.port());

@@ -58,6 +58,15 @@ TEST_CASE("echoload: connect mode makes as many connections as asked, on every s
     CHECK(count(server.err(), " accepted ") == 100);
 }
 
+TEST_CASE("echoload: on loopback the source address goes round, so that free ports are found at once", "[echoload]") {
+    Process server("TCPmechod", {"0"});
+    CHECK(load(server.port(), {"--clients", "8", "--requests", "9100"}).status == 0);
+    REQUIRE(eventually([&] { return count(server.err(), " closed ") == 9100; }));
+    auto from = [&](int i) { return count(server.err(), " accepted peer=127.0.0." + std::to_string(i) + ":"); };
+    CHECK(from(1) == 1100);
+    for (int i = 2; i <= 9; ++i) CHECK(from(i) == 1000);
+}
+
 TEST_CASE("echoload: request mode keeps its connections", "[echoload]") {
     Process server("TCPmechod", {"0"});
     auto result = load(server.port(), {"--mode", "request", "--clients", "5", "--requests", "500"});

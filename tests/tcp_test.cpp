@@ -121,7 +121,8 @@ TEST_CASE("addresses are parsed and written the same way", "[tcp]") {
 }
 
 TEST_CASE("a name that is no host is a usage error and reaches no shell", "[tcp]") {
-    std::string trap = "/tmp/tcp-test-" + std::to_string(getpid());
+    test::Directory here;
+    std::string trap = here / "trap";
     for (std::string host : {std::string(), std::string("no.such.host.invalid"), std::string("8990"), "$(touch " + trap + ")", "`touch " + trap + "`", "x;touch " + trap,
                              "x\ntouch " + trap, std::string("-h"), std::string("--help"), std::string("["), std::string("]"), std::string("[]"),
                              std::string("[::1"), std::string("[::1]x"), std::string("1.2.3.4.5"), std::string("host name"), std::string("\x1b[2J"),

@@ -41,7 +41,7 @@ endif
 
 all: $(PROGRAMS)
 
-$(BIN)/%: %.cpp | $(BIN)/.d
+$(BIN)/%: %.cpp TCPechod/forked.ld | $(BIN)/.d
 	$(CXX) $(CPPFLAGS) $(STANDARD) $(CXXFLAGS) -o $@ $< $(LDFLAGS)
 
 # The tests: one object per file, since Catch2's header is slow; 3.x brings its main as a library.

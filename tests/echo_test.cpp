@@ -664,7 +664,7 @@ TEST_CASE("seqserver: --pause-accept leaves the client in the accept queue", "[e
 
 // ---- TCPechod --------------------------------------------------------------------------------------------------------
 
-TEST_CASE("TCPechod: a static program's connection costs 10 page faults, not 16 (forked.ld)", "[echo]") {
+TEST_CASE("TCPechod: a static program's connection costs 9 page faults, not 16 (forked.ld)", "[echo]") {
     std::ifstream program(bin("TCPechod"), std::ios::binary);
     std::string image(std::istreambuf_iterator<char>(program), {});
     if (image.find(".text.forked") == image.npos || getenv("UNDER")) {
@@ -679,7 +679,7 @@ TEST_CASE("TCPechod: a static program's connection costs 10 page faults, not 16 
     long before = faults();
     for (int i = 0; i < 200; ++i) REQUIRE(serves(server.port()));
     REQUIRE(eventually(idle));
-    CHECK((faults() - before) / 200.0 <= 13);
+    CHECK((faults() - before) / 200.0 <= 11);  // one more where a frame of the stack lies across two pages
 }
 
 TEST_CASE("TCPechod: parent and child both log, each with its own pid", "[echo]") {

@@ -214,10 +214,12 @@ is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
 
-# sockets HOST: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing. Where all hosts share
-# one stack, vit001 has the rows whose own port it is, and the others those that are connected to it.
+# sockets HOST [TOOL]: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing, and for a look at
+# the one stack that all hosts share: ss asks for these rows alone, netstat goes through every TIME_WAIT of the other labs. There
+# vit001 has the rows whose own port it is, and the others those that are connected to it.
 sockets() {
-    (host_exec "$1" sh -c 'if command -v netstat >/dev/null; then exec netstat -ptan; else exec ss -Htanp; fi') </dev/null 2>/dev/null |
+    (host_exec "$1" sh -c 'command -v "$2" >/dev/null && tool=$2 || { command -v netstat >/dev/null && tool=netstat; } || tool=ss
+        if [ $tool = ss ]; then exec ss -Htanp "( sport = :$1 or dport = :$1 )"; else exec netstat -ptan; fi' sh "$PORT" "${2:-${one_stack:+ss}}") </dev/null 2>/dev/null |
         visible | awk -v port=":$PORT\$" -v side="${one_stack:+$1}" '
         $1 ~ /^[A-Z0-9-]+$/ {
             sub("ESTAB", "ESTABLISHED", $1); gsub("-", "_", $1); sub("WAIT_", "WAIT", $1)
@@ -228,7 +230,7 @@ sockets() {
 }
 snapshot() {
     prompt "$1" "netstat -ptan | grep :$PORT"
-    sockets "$1" | show
+    sockets "$1" netstat | show
 }
 
 # A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death.

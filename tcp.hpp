@@ -292,16 +292,19 @@ inline Address local_address(const Descriptor& socket) {
 inline string port_holders(int wanted) {
     static const char* const names[] = {"?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
                                         "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"};
+    std::map<string, const char*> states;  // by addresses and inode: a busy table, read piece by piece, shows sockets twice
     std::map<string, int> held;
     string text;
     for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
         FILE* table = fopen(path, "re");
-        int port = 0;
-        unsigned state = 0;
-        for (char line[512]; table && fgets(line, sizeof line, table);)
-            if (sscanf(line, " %*d: %*[^:]:%x %*s %x", (unsigned*)&port, &state) == 2 && port == wanted) ++held[names[state % 13]];
+        unsigned port = 0, state = 0;
+        for (char line[512], local[64], remote[64], inode[32]; table && fgets(line, sizeof line, table);)
+            if (sscanf(line, " %*d: %63s %63s %x %*s %*s %*s %*s %*s %31s", local, remote, &state, inode) == 4 &&
+                sscanf(local, "%*[^:]:%x", &port) == 1 && int(port) == wanted)
+                states[string(local) + remote + inode] = names[state % 13];
         if (table) fclose(table);
     }
+    for (auto& [ends, state] : states) ++held[state];
     for (auto& [state, count] : held) text += (text.empty() ? " (the port has " : ", ") + std::to_string(count) + " " + state;
     return text.empty() ? text : text + (held.count("LISTEN") ? ": ss -ltnp shows whose)" : ": old connections hold it)");
 }

@@ -4,7 +4,7 @@
 //
 // Look for: ss -ltn shows who waits in the server's accept queue. A SYN that finds it full is dropped and comes again after
 // 1 s, then 2, then 4: that is the jump between p95 and max, and the count of retried SYNs says so. In connect mode the
-// client closes first and every connection leaves a TIME_WAIT here, and its port in use for a second (elsewhere a minute).
+// client closes first and every connection leaves a TIME_WAIT here, on its port, for a minute.
 #include "../tcp.hpp"
 
 #include <sys/epoll.h>

@@ -214,11 +214,11 @@ is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
 
-# sockets HOST [TOOL]: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing, and for a look at
-# the one stack that all hosts share: ss asks for these rows alone, netstat goes through every TIME_WAIT of the other labs. There
-# vit001 has the rows whose own port it is, and the others those that are connected to it.
+# sockets HOST [netstat]: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing. Where all hosts
+# share one stack, vit001 has the rows whose own port it is, and the others those that are connected to it; and what is only looked
+# at, not shown, comes from ss there: it asks for these rows alone, netstat goes through every TIME_WAIT of the other labs.
 sockets() {
-    (host_exec "$1" sh -c 'command -v "$2" >/dev/null && tool=$2 || { command -v netstat >/dev/null && tool=netstat; } || tool=ss
+    (host_exec "$1" sh -c 'for tool in $2 netstat ss; do command -v $tool >/dev/null && break; done
         if [ $tool = ss ]; then exec ss -Htanp "( sport = :$1 or dport = :$1 )"; else exec netstat -ptan; fi' sh "$PORT" "${2:-${one_stack:+ss}}") </dev/null 2>/dev/null |
         visible | awk -v port=":$PORT\$" -v side="${one_stack:+$1}" '
         $1 ~ /^[A-Z0-9-]+$/ {

@@ -8,7 +8,10 @@
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -395,6 +398,17 @@ public:
     /// For a forked child: as before the constructor. Set the actions first, a signal that was held back comes now.
     void let_in() const { sigprocmask(SIG_SETMASK, &outside_, nullptr); }
 };
+
+/// The end of a server that forks: its children, `pids()` of those that its SIGCHLD handler has not reaped, have `grace` to come
+/// to their end, or until `hurry()`. Then they are killed: SIGKILL ends those too that are stopped. Nobody else's child is
+/// waited for: a shell that was replaced by exec(3) may have left us some.
+template <typename Pids, typename Hurry> void end_children(const Signals& signals, Duration grace, Pids pids, Hurry hurry) {
+    using Clock = std::chrono::steady_clock;
+    auto end = Clock::now() + grace;
+    for (auto left = grace; !pids().empty() && !hurry() && left.count() > 0; left = end - Clock::now()) signals.wait(-1, left);
+    for (pid_t pid : pids()) kill(pid, SIGKILL);
+    for (pid_t pid : pids()) waitpid(pid, nullptr, 0);
+}
 
 // ---- command line ----------------------------------------------------------------------------------------------------
 

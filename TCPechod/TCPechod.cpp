@@ -8,15 +8,13 @@
 
 #include <sys/wait.h>
 
-// In memory that fork() shares instead of copying. The children need it for what they add up; for the list of them it
-// saves the parent a copy of the page after every fork.
+// In memory that fork() shares instead of copying.
 struct Shared {
     Totals totals;
-    size_t current;
-    pid_t children[100000];  // as many as --max-children allows
 };
 static Shared& shared = shared_with_children<Shared>();
-static volatile sig_atomic_t stopping = 0;
+static std::vector<pid_t> children;
+static volatile sig_atomic_t stopping = 0;  // how often we were told to
 
 // What arrives goes back, until the peer's FIN.
 static size_t echo(const tcp::Connection& connection, bool verbose) {
@@ -43,21 +41,14 @@ static void serve(tcp::Connection connection, bool verbose) {
     shared.totals.add(start);
 }
 
-// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are.
+// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One that we
+// never forked, left to us by a shell that called exec(), is in no list.
 static void reap(int) {
-    for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;) {
-        pid_t* last = &shared.children[--shared.current];
-        *std::find(shared.children, last, pid) = *last;
-    }
+    for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;)
+        children.erase(std::remove(children.begin(), children.end(), pid), children.end());
 }
 
-static void report_totals(int) { shared.totals.log(shared.current); }
-
-static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
-    wait_for_the_last(signals, grace, [] { return shared.current == 0; });
-    for (size_t i = 0; i < shared.current; ++i) kill(shared.children[i], SIGTERM);
-    while (waitpid(-1, nullptr, 0) > 0) {}
-}
+static void report_totals(int) { shared.totals.log(children.size()); }
 
 int main(int argc, char** argv) try {
     Concurrent_options server{{8990}};
@@ -65,11 +56,11 @@ int main(int argc, char** argv) try {
     server.parse(argc, argv, {{'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)",
                                [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }}});
 
-    auto stop = [](int) { stopping = 1; };
+    auto stop = [](int) { stopping = stopping + 1; };
     tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     tcp::Descriptor listener = server.listen();
     for (bool fork_failed = false; !stopping;) {
-        bool room = shared.current < max_children;
+        bool room = children.size() < max_children;
         if (!signals.wait(room ? listener.fd() : -1) || stopping) continue;  // signals are handled here and nowhere else
         auto connection = tcp::accept(listener, server.idle_timeout);
         if (!connection) continue;
@@ -88,12 +79,12 @@ int main(int argc, char** argv) try {
         }
         if (pid < 0) break;
         fork_failed = false;
-        shared.children[shared.current++] = pid;
+        children.push_back(pid);
         tcp::log("accepted", "peer=%s child=%d", connection->peer.text().c_str(), pid);
         // The parent's copy closes here, at the end of the pass. No FIN leaves: the child still holds the socket.
     }
     listener.close();  // whoever is still in the accept queue is reset
-    stop_children(signals, server.grace);
+    tcp::end_children(signals, server.grace, [] { return children; }, [] { return stopping > 1; });
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) {

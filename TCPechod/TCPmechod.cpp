@@ -185,7 +185,7 @@ int main(int argc, char** argv) try {
         for (int i = 0; i < ready; ++i) {
             if (events[i].data.ptr == &listener) next_accept = now;
             else if (events[i].data.ptr != &signals) serve_or_drop(*static_cast<Client*>(events[i].data.ptr));
-            else if (told_to_stop(signals)) stop_at = std::min(stop_at, now + server.grace), listener.close();
+            else if (told_to_stop(signals)) stop_at = stop_at == never ? now + server.grace : now, listener.close();
         }
         if (listener.fd() < 0) next_accept = never;
         if (next_accept != never) next_accept = accept_all(listener) ? never : now + std::chrono::milliseconds(100);

@@ -17,7 +17,7 @@ struct Shared {
     std::atomic<size_t> current;
 };
 static Shared shared;
-static std::atomic<bool> stopping;  // set by a handler in one thread, read by all
+static std::atomic<int> stopping;  // how often we were told to: set by a handler in one thread, read by all
 static Concurrent_options server{{8990}};
 static size_t max_threads = 4096;
 static pthread_t main_thread;
@@ -68,7 +68,7 @@ static void* pool_thread(void* listener) {
             tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
             serve(std::move(*connection), server.verbose);
         }
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {
         if (!stopping) tcp::log("failed", "%s", error.what());
     }
     return nullptr;
@@ -95,7 +95,7 @@ int main(int argc, char** argv) try {
 
     raise_descriptor_limit();
     main_thread = pthread_self();
-    auto stop = [](int) { stopping = true; };
+    auto stop = [](int) { ++stopping; };
     tcp::Signals signals{{SIGCHLD, [](int) {}}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     tcp::Descriptor listener = server.listen();
     for (size_t i = 0; i < pool; ++i)
@@ -107,7 +107,12 @@ int main(int argc, char** argv) try {
         if (!connection) continue;
         ++shared.current;
         tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
-        auto* task = new tcp::Connection(std::move(*connection));
+        auto* task = new (std::nothrow) tcp::Connection(std::move(*connection));
+        if (!task) {
+            tcp::log("failed", "no memory for a client");
+            --shared.current;
+            continue;
+        }
         while (int error = stopping ? 0 : start_thread(thread, task)) {  // no thread to be had: the client waits, the others are served
             if (!std::exchange(thread_failed, true)) tcp::log("waiting", "pthread_create: %s", strerror(error));
             signals.wait(-1, std::chrono::milliseconds(100));
@@ -115,7 +120,7 @@ int main(int argc, char** argv) try {
         thread_failed = false;
     }
     shutdown(listener.fd(), SHUT_RD);
-    wait_for_the_last(signals, server.grace, [] { return shared.current == 0; });
+    wait_for_the_last(signals, server.grace, [] { return shared.current == 0 || stopping > 1; });
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
     _exit(0);  // the threads that are left go with the process, and the kernel closes their sockets

@@ -20,7 +20,7 @@ static std::vector<size_t> empty_places;
 static Concurrent_options server{{8990}};
 static std::vector<tcp::Descriptor> listeners;  // one, or one for each place
 static tcp::Descriptor lock;                    // --accept locked: who holds it may call accept()
-static volatile sig_atomic_t stopping = 0;
+static volatile sig_atomic_t stopping = 0;  // how often we were told to
 
 // What arrives goes back, until the peer's FIN.
 static size_t echo(const tcp::Connection& connection, bool verbose) {
@@ -69,13 +69,16 @@ static void serve(tcp::Connection connection, bool verbose) {
     _exit(0);  // not exit(): what the parent registered to run at its end is not ours to run
 }
 
-// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are.
+// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One that we
+// never forked, left to us by a shell that called exec(), had no place here.
 static void reap(int) {
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0; children.erase(pid)) {
-        size_t place = children[pid];
-        empty_places.push_back(place);
-        shared.serving[place] = false;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        auto child = children.find(pid);
+        if (child == children.end()) continue;
+        empty_places.push_back(child->second);
+        shared.serving[child->second] = false;
+        children.erase(child);
         if (!stopping) tcp::log("child", "%d ended by signal %d, another takes its place", pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     }
 }
@@ -109,10 +112,10 @@ static bool fill_places(const tcp::Signals& signals) {
     return true;
 }
 
-static void stop_children(const tcp::Signals& signals, tcp::Duration grace) {
-    wait_for_the_last(signals, grace, [] { return children.empty(); });
-    for (auto& [pid, place] : children) kill(pid, SIGTERM);
-    while (waitpid(-1, nullptr, 0) > 0) {}
+static std::vector<pid_t> pids() {
+    std::vector<pid_t> all;
+    for (auto& [pid, place] : children) all.push_back(pid);
+    return all;
 }
 
 int main(int argc, char** argv) try {
@@ -124,7 +127,7 @@ int main(int argc, char** argv) try {
                   {0, "accept", "WAY", "shared, locked, or reuseport: a listening socket each", [&](auto v) { way = v; }}});
     if (way != "shared" && way != "locked" && way != "reuseport") throw tcp::Usage_error("--accept must be shared, locked or reuseport");
 
-    auto stop = [](int) { stopping = 1; };
+    auto stop = [](int) { stopping = stopping + 1; };
     tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     open_listeners(way == "reuseport" ? max_children : 1);
     if (way == "locked") lock = tcp::Descriptor(memfd_create("accept lock", MFD_CLOEXEC));
@@ -136,7 +139,7 @@ int main(int argc, char** argv) try {
         signals.wait(-1, std::chrono::milliseconds(complete ? 0 : 100));  // signals are handled here and nowhere else
     }
     for (auto& listener : listeners) shutdown(listener.fd(), SHUT_RD);  // whoever is idle has EINVAL from accept() now
-    stop_children(signals, server.grace);
+    tcp::end_children(signals, server.grace, pids, [] { return stopping > 1; });
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) {

@@ -232,8 +232,7 @@ int main(int argc, char** argv) try {
     string address = tcp::local_address(listener).text();
     say(INFO, nullptr, "start the server");
     serve_all(signals, std::move(listener));
-    for (pid_t pid : children) kill(pid, SIGTERM);
-    while (waitpid(-1, nullptr, 0) > 0) {}
+    tcp::end_children(signals, {}, [] { return children; }, [] { return false; });
     say(INFO, "stopped", nullptr, {{"listen", address}});
     say(INFO, nullptr, "Signal received. The server is stopped.", {}, false);
 } catch (const std::exception& error) {

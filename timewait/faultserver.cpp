@@ -235,8 +235,7 @@ int main(int argc, char** argv) try {
         for (auto end = steady_clock::now() + slow; is_slow && !stopping && steady_clock::now() < end;) signals.wait(-1, end - steady_clock::now());
     }
     if (leak.listening) return tcp::log("stopped", "port=%d workers-left=%zu", server.port, workers.size()), 0;  // part of the bug
-    for (pid_t pid : workers) kill(pid, SIGTERM);
-    while (waitpid(-1, nullptr, 0) > 0) {}
+    tcp::end_children(signals, {}, [] { return workers; }, [] { return false; });
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) {
     return tcp::report(error);

@@ -117,8 +117,7 @@ int main(int argc, char** argv) try {
         children.push_back(pid);
         if (settings.logs) tcp::log("accepted", "peer=%s child=%d", connection->peer.text().c_str(), pid);
     }
-    for (pid_t pid : children) kill(pid, SIGTERM);  // the kernel closes what they have open
-    while (waitpid(-1, nullptr, 0) > 0) {}
+    tcp::end_children(signals, {}, [] { return children; }, [] { return false; });  // the kernel closes what they have open
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) {
     return tcp::report(error);

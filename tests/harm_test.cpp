@@ -1,0 +1,106 @@
+// harm_test.cpp - what no server may do, whatever happens to it: touch a process that it has not forked, hang at its end,
+// wait for somebody who reads its log, end for all clients because of one.
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <sys/mman.h>
+
+using namespace test;
+
+static bool echoes(Client& client, const std::string& text) { return client.send(text) && client.receive(text.size()) == text; }
+
+// Every server that forks, with arguments that let it start on a port of the kernel's choice.
+static std::vector<std::vector<std::string>> forking_servers() {
+    return {{"TCPechod", "0"}, {"TCPpechod", "-m", "2", "0"}, {"timewait-server", "0"}, {"faultserver", "0"}, {"halfclose-server", "/proc/self/exe", "0"}};
+}
+static std::vector<std::string> arguments(const std::vector<std::string>& words) { return {words.begin() + 1, words.end()}; }
+
+// Children that the server finds when it begins, as a shell leaves them to the program that it becomes. They do nothing.
+struct Foreign {
+    static constexpr size_t count = 5;
+    pid_t* pids = static_cast<pid_t*>(mmap(nullptr, sizeof(pid_t) * count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    void end(size_t i) const {
+        REQUIRE(pids[i] > 1);
+        kill(pids[i], SIGKILL);
+    }
+    // For Process's `prepare`.
+    void fork_all() const {
+        for (size_t i = 0; i < count; ++i) {
+            pid_t pid = fork();
+            if (pid < 0) fail("fork");
+            if (pid > 0) {
+                pids[i] = pid;
+                continue;
+            }
+            alarm(120);  // whatever becomes of the test
+            for (int fd = 0; fd < 3; ++fd) close(fd);
+            for (;;) pause();
+        }
+    }
+    ~Foreign() { munmap(pids, sizeof(pid_t) * count); }
+};
+
+TEST_CASE("harm: a child that the server never forked ends, and nothing changes", "[harm]") {
+    auto words = GENERATE(from_range(forking_servers()));
+    CAPTURE(words);
+    Foreign foreign;
+    Process server(words[0], arguments(words), [&] { foreign.fork_all(); });
+    int port = server.port();
+    size_t own = words[0] == "TCPpechod" ? 2 : 0;
+    REQUIRE(eventually([&] { return children_of(server.pid()).size() == own + foreign.count; }));
+    for (size_t i = 0; i < foreign.count; ++i) foreign.end(i);
+    REQUIRE(eventually([&] { return children_of(server.pid()).size() == own; }));  // reaped, and no child more in their place
+    for (int i = 0; i < 3; ++i) CHECK(Client(port).fd() >= 0);
+    CHECK(eventually([&] { return sockets("ESTABLISHED", port) == 0 && children_of(server.pid()).size() == own; }));
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+}
+
+TEST_CASE("harm: SIGTERM ends a server beside children that are not its own, and does not touch them", "[harm]") {
+    auto words = GENERATE(from_range(forking_servers()));
+    CAPTURE(words);
+    Foreign foreign;
+    Process server(words[0], arguments(words), [&] { foreign.fork_all(); });
+    Client client(server.port());
+    REQUIRE(eventually([&] { return children_of(server.pid()).size() > foreign.count; }));
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+    for (size_t i = 0; i < foreign.count; ++i) {
+        auto fields = stat_fields(foreign.pids[i]);
+        CHECK((!fields.empty() && fields[3] == "S"));
+        foreign.end(i);  // ours now (main.cpp)
+        waitpid(foreign.pids[i], nullptr, 0);
+    }
+}
+
+TEST_CASE("harm: a stopped child does not keep a server from its end", "[harm]") {
+    auto words = GENERATE(from_range(forking_servers()));
+    CAPTURE(words);
+    Process server(words[0], arguments(words));
+    Client client(server.port());
+    REQUIRE(eventually([&] { return !children_of(server.pid()).empty(); }));
+    auto children = children_of(server.pid());
+    for (pid_t child : children) kill(child, SIGSTOP);
+    REQUIRE(eventually([&] { return children_of(server.pid(), 'T').size() == children.size(); }));
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+    for (pid_t child : children) CHECK(stat_fields(child).empty());
+}
+
+TEST_CASE("harm: a second SIGTERM or SIGINT ends the grace", "[harm]") {
+    auto name = GENERATE(as<std::string>{}, "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod");
+    auto second = GENERATE(SIGTERM, SIGINT);
+    CAPTURE(name, second);
+    Process server(name, {"--grace", "1h", "0"});
+    int port = server.port();
+    Client stays(port);
+    REQUIRE(echoes(stays, "x"));
+    server.signal(SIGTERM);
+    // it has begun to end: nobody can connect any more
+    REQUIRE(eventually([&] { try { Client late(port); return false; } catch (const std::system_error&) { return true; } }));
+    CHECK(server.running());
+    CHECK(echoes(stays, "still served"));
+    server.signal(second);
+    CHECK(server.wait_exit() == 0);
+    CHECK(stays.receive_all() == "");
+}

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <climits>
 #include <cmath>
@@ -180,17 +181,52 @@ inline std::vector<Address> resolve(string host, int port) {
 /// Local time minus UTC, in seconds, when the program started.
 inline const long utc_offset = [] { time_t now = time(nullptr); tm local{}; localtime_r(&now, &local); return local.tm_gmtoff; }();
 
-/// "NAME[pid]: hh:mm:ss.uuuuuu VERB key=value ..." to stderr, in one write(2) so that lines of processes never mix.
-/// A forked child pays a page fault for each page that it is the first to use, ten for snprintf(3) and localtime_r(3): here
-/// are the %s %d %zu %lu that most lines have, and only who wants more calls vsnprintf(3), for the rest of the line.
-[[gnu::format(printf, 2, 3)]] inline void log(const char* verb, const char* format, ...) {
+/// Lines that were thrown away since the last one that was written; forked children count in the same place.
+inline std::atomic<uint64_t>* lost_lines = nullptr;
+inline bool log_may_block = false;
+
+/// Whoever reads our log may stop (a full pipe, Ctrl-S). From here on that stops nobody here: lines that have no room are lost,
+/// and counted. A pipe or terminal gets an open file description of our own, because O_NONBLOCK on the one that we were given
+/// would be everybody's who has it; where we may not have one, and for a socket, poll(2) is asked before each line.
+inline void never_wait_for_reader(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) || S_ISREG(status.st_mode)) return;
+    void* shared = lost_lines ? lost_lines : mmap(nullptr, sizeof *lost_lines, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) fail("mmap");
+    if (!lost_lines) lost_lines = new (shared) std::atomic<uint64_t>{0};
+    Descriptor own(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (own.fd() < 0 || dup2(own.fd(), fd) < 0) log_may_block = true;
+}
+
+/// One write(2), so that lines of processes never mix. False if the line is lost for want of room; no reader at all is no loss.
+inline bool write_line(int fd, const char* data, size_t size) {
+    pollfd room{fd, POLLOUT, 0};
+    bool full = log_may_block && poll(&room, 1, 0) == 0;
+    if (!full) full = write(fd, data, size) < 0 && errno == EAGAIN;
+    if (full && lost_lines) ++*lost_lines;
+    return !full;
+}
+/// How many lines have been lost since this was asked.
+inline uint64_t take_lost_lines() { return lost_lines && *lost_lines ? lost_lines->exchange(0) : 0; }
+
+/// "NAME[pid]: hh:mm:ss.uuuuuu VERB TEXT" to stderr. False if it is lost.
+inline bool write_log(const char* verb, const char* text) {
     timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     long seconds = now.tv_sec + utc_offset;
     Line line;
     line += program_invocation_short_name, line += '[', put(line, getpid()), line += "]: ";
     put(line, seconds / 3600 % 24, 2), line += ':', put(line, seconds / 60 % 60, 2), line += ':', put(line, seconds % 60, 2);
-    line += '.', put(line, now.tv_nsec / 1000, 6), line += ' ', line += verb, line += ' ';
+    line += '.', put(line, now.tv_nsec / 1000, 6), line += ' ', line += verb, line += ' ', line += text;
+    line.text[line.size++] = '\n';
+    return write_line(STDERR_FILENO, line.text, line.size);
+}
+
+/// A line of the log: VERB key=value ... First, if lines were lost before and there is room again, "log lost=N".
+/// A forked child pays a page fault for each page that it is the first to use, ten for snprintf(3) and localtime_r(3): here
+/// are the %s %d %zu %lu that most lines have, and only who wants more calls vsnprintf(3), for the rest of the line.
+[[gnu::format(printf, 2, 3)]] inline void log(const char* verb, const char* format, ...) {
+    Line line;
     va_list values;
     va_start(values, format);
     for (; *format; ++format) {
@@ -201,8 +237,9 @@ inline const long utc_offset = [] { time_t now = time(nullptr); tm local{}; loca
         else { line.size += std::min<size_t>(vsnprintf(line.text + line.size, line.room() + 1, format, values), line.room()); break; }
     }
     va_end(values);
-    line.text[line.size++] = '\n';
-    (void)!write(STDERR_FILENO, line.text, line.size);  // nobody reads our log? serve on
+    line.text[line.size] = 0;
+    if (uint64_t lost = take_lost_lines(); lost && !write_log("log", ("lost=" + std::to_string(lost)).c_str())) *lost_lines += lost;
+    write_log(verb, line.text);
 }
 
 // ---- sockets ---------------------------------------------------------------------------------------------------------
@@ -491,9 +528,10 @@ struct Server_options {
         auto operands = parse_options(argc, argv, "[options] [port]", table, 0, 1, &socket_options);
         if (!operands.empty()) port = number("port", operands[0], "0", "65535");
     }
-    /// The listening socket; `port` is what it got. From here on SIGPIPE is harmless: whoever reads our log may end before us.
+    /// The listening socket; `port` is what it got. From here on whoever reads our log may stop reading, or end before us.
     Descriptor listen() {
         signal(SIGPIPE, SIG_IGN);
+        never_wait_for_reader(STDERR_FILENO);
         Descriptor listener = listening_socket(resolve(address, port).front(), backlog, reuseaddr, socket_options);
         port = local_address(listener).port();
         return listener;

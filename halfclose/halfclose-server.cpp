@@ -219,6 +219,7 @@ static void serve_all(const tcp::Signals& signals, tcp::Descriptor listener) {
 int main(int argc, char** argv) try {
     parse(argc, argv);
     signal(SIGPIPE, SIG_IGN);  // nobody reads our records? serve on
+    for (int fd : {STDOUT_FILENO, STDERR_FILENO}) tcp::never_wait_for_reader(fd);
     say(INFO, nullptr, "new server", {{"file", quoted(settings.file)}, {"chunk", settings.chunk}});
     size_t size;
     open_file(size);  // the children open it again: a client gets the file that there is when it comes

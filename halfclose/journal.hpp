@@ -60,7 +60,7 @@ struct Journal {
         snprintf(head, sizeof head, "{\"time\":\"%s.%09ldZ\",\"level\":\"%s\",\"msg\":", time, now.tv_nsec, names[severity]);
         if (grouped) text = quoted(group) + ":{" + text + "}";
         std::string record = head + quoted(message) + (text.empty() ? "" : ",") + text + "}\n";
-        (void)!write(STDOUT_FILENO, record.data(), record.size());
+        tcp::write_line(STDOUT_FILENO, record.data(), record.size());
     }
 
 private:

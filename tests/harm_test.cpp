@@ -104,3 +104,84 @@ TEST_CASE("harm: a second SIGTERM or SIGINT ends the grace", "[harm]") {
     CHECK(server.wait_exit() == 0);
     CHECK(stays.receive_all() == "");
 }
+
+// ---- a log that nobody reads -----------------------------------------------------------------------------------------
+
+// stderr is a pipe, a socket or a terminal that nobody reads until the test does.
+struct Unread_log {
+    int reader = -1, writer = -1;
+    explicit Unread_log(const std::string& kind) {
+        int ends[2];
+        if (kind == "pipe" && pipe2(ends, O_CLOEXEC)) fail("pipe");
+        if (kind == "socket" && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) fail("socketpair");
+        if (kind == "terminal") {
+            ends[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+            if (ends[0] < 0 || grantpt(ends[0]) || unlockpt(ends[0])) fail("posix_openpt");
+            ends[1] = open(ptsname(ends[0]), O_RDWR | O_NOCTTY | O_CLOEXEC);
+            if (ends[1] < 0) fail("open pts");
+        }
+        reader = ends[0], writer = ends[1];
+    }
+    ~Unread_log() { close(reader), close(writer); }
+    // What is there by now.
+    std::string take() const {
+        std::string text;
+        fcntl(reader, F_SETFL, O_NONBLOCK);
+        for (char part[65536]; ;) {
+            ssize_t n = ::read(reader, part, sizeof part);
+            if (n <= 0) return text;
+            text.append(part, n);
+        }
+    }
+};
+
+TEST_CASE("harm: a log that nobody reads stops no server: clients are served, signals heard, lines counted", "[harm]") {
+    auto words = GENERATE(values<std::vector<std::string>>({{"seqserver"}, {"TCPechod"}, {"TCPpechod"}, {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
+    auto kind = GENERATE(as<std::string>{}, "pipe", "socket", "terminal");
+    CAPTURE(words, kind);
+    Unread_log log(kind);
+    auto args = arguments(words);
+    args.insert(args.end(), {"-v", "0"});
+    Process server(words[0], args, [&] { dup2(log.writer, 2); });
+    std::string said;
+    REQUIRE(eventually([&] { said += log.take(); return said.find("listening on") != said.npos && said.back() == '\n'; }));
+    int port = std::stoi(said.substr(said.find(':', said.find("listening on ")) + 1));
+    int flags = fcntl(log.writer, F_GETFL);
+    CHECK((flags & O_NONBLOCK) == 0);  // ours, shared with it, is as it was
+
+    // until the log is full, and as many again: each is served
+    std::string much(100, 'm');
+    size_t served = 0;
+    for (pollfd room{log.writer, POLLOUT, 0}; served < 5000 && poll(&room, 1, 0) > 0; ++served) {
+        Client client(port);
+        REQUIRE(echoes(client, much));
+    }
+    CAPTURE(served);
+    REQUIRE(served < 5000);
+    for (int i = 0; i < 50; ++i) {
+        Client client(port);
+        REQUIRE(echoes(client, much));
+    }
+    // somebody reads again: the next line says how many were lost
+    REQUIRE(eventually([&] {
+        said += log.take();
+        Client client(port);
+        REQUIRE(echoes(client, much));
+        return said.find(" log lost=") != said.npos;
+    }));
+    for (pollfd room{log.writer, POLLOUT, 0}; poll(&room, 1, 0) > 0;) { Client client(port); REQUIRE(echoes(client, much)); }
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+}
+
+TEST_CASE("harm: records that nobody reads stop no halfclose-server", "[harm]") {
+    Directory directory;
+    Unread_log records("pipe");
+    Process server("halfclose-server", {"--json", "--log-level", "debug", "-c", "10", directory.write("file", std::string(50'000, 'f')), "0"},
+                   [&] { dup2(records.writer, 1); });
+    Client client(server.port());
+    CHECK(client.receive_all().size() == 50'000);
+    CHECK(client.end() == Client::Fin);
+    server.signal(SIGTERM);
+    CHECK(server.wait_exit() == 0);
+}

@@ -90,8 +90,8 @@ static bool serve(Client& client) {
     return true;
 }
 
-static void drop(Client& client, const char* verb, const std::string& text) {
-    tcp::log(verb, "%s", text.c_str());
+static void drop(Client& client, const char* verb, const char* text) {
+    tcp::log(verb, "%s", text);
     totals.add(client.start);
     clients.erase(client.self);  // closes the socket, which takes it out of epoll
 }
@@ -100,9 +100,11 @@ static void serve_or_drop(Client& client) try {
     if (server.idle_timeout.count()) client.active = now, clients.splice(clients.end(), clients, client.self);
     if (serve(client)) return;
     client.connection.socket.close();  // our FIN leaves here
-    drop(client, "closed", "peer=" + client.connection.peer.text() + " bytes=" + std::to_string(client.total));
+    drop(client, "closed", ("peer=" + client.connection.peer.text() + " bytes=" + std::to_string(client.total)).c_str());
 } catch (const std::system_error& error) {
     drop(client, error.code().value() == ECONNRESET ? "reset" : "failed", error.what());
+} catch (const std::bad_alloc&) {  // no memory for what this client sends; the others are served on
+    drop(client, "failed", "no memory for a client");
 }
 
 // True when the accept queue is empty; false when some stay there, because we are at our bound or out of descriptors.
@@ -119,7 +121,13 @@ static bool accept_all(const tcp::Descriptor& listener) {
         }
         if (socket.fd() < 0) continue;  // this one died in the queue
         tcp::log("accepted", "peer=%s", peer.text().c_str());
-        Client& client = clients.emplace_back(Client{{std::move(socket), peer}, now, now});
+        try {
+            clients.emplace_back(Client{{std::move(socket), peer}, now, now});
+        } catch (const std::bad_alloc&) {
+            tcp::log("failed", "no memory for a client");
+            continue;
+        }
+        Client& client = clients.back();
         client.self = std::prev(clients.end());
         try { interest(client, EPOLLIN, EPOLL_CTL_ADD); } catch (const std::system_error& error) { drop(client, "failed", error.what()); }
     }
@@ -131,7 +139,7 @@ static void report_totals() { totals.log(clients.size()); }
 // The longest silent are first in the list.
 static void drop_idle() {
     while (!clients.empty() && clients.front().active + server.idle_timeout <= now)
-        drop(clients.front(), "failed", "read " + clients.front().connection.peer.text() + ": " + strerror(ETIMEDOUT));
+        drop(clients.front(), "failed", ("read " + clients.front().connection.peer.text() + ": " + strerror(ETIMEDOUT)).c_str());
 }
 
 // Signals become a descriptor like everything else, so that there is one place to wait.

@@ -46,6 +46,8 @@ static void serve(tcp::Connection connection, bool verbose) {
         tcp::log("closed", "peer=%s bytes=%zu", connection.peer.text().c_str(), total);
     } catch (const std::system_error& error) {
         tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
+    } catch (const std::bad_alloc&) {  // no memory for this client; in one process that is no reason to end all others
+        tcp::log("failed", "no memory for a client");
     }
     shared.totals.add(start);
     // A parent gets SIGCHLD; main is told in the same way, when it waits for room or for the last of us.

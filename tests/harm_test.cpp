@@ -185,3 +185,39 @@ TEST_CASE("harm: records that nobody reads stop no halfclose-server", "[harm]") 
     server.signal(SIGTERM);
     CHECK(server.wait_exit() == 0);
 }
+
+// ---- no memory for one client ----------------------------------------------------------------------------------------
+
+static rlim_t address_space(pid_t pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
+    rlim_t pages = 0;
+    file >> pages;
+    return pages * rlim_t(sysconf(_SC_PAGESIZE));
+}
+
+TEST_CASE("harm: no memory for one client is that client's trouble alone", "[harm]") {
+    if (getenv("UNDER") || (getenv("BIN") && strstr(getenv("BIN"), "san"))) return;  // they need more address space than the limit leaves
+    auto words = GENERATE(values<std::vector<std::string>>({{"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod", "--framed", "--max-message", "16m"}}));
+    CAPTURE(words);
+    auto args = arguments(words);
+    args.push_back("0");
+    Process server(words[0], args);
+    uint32_t length = htonl(4);
+    std::string text = words[0] == "TCPmechod" ? std::string(reinterpret_cast<char*>(&length), 4) + "good" : "good";
+    Client good(server.port());
+    REQUIRE(echoes(good, text));
+    Client bad(server.port());
+    REQUIRE(echoes(bad, text));
+    rlimit limits{address_space(server.pid()) + 64 * 1024, address_space(server.pid()) + 64 * 1024};
+    REQUIRE(prlimit(server.pid(), RLIMIT_AS, &limits, nullptr) == 0);
+    length = htonl(16 << 20);
+    std::string huge = std::string(reinterpret_cast<char*>(&length), 4) + std::string(16 << 20, 'h');
+    std::thread writer([&] { bad.send(huge); });
+    CHECK(server.wait_for_stderr(" failed no memory for a client"));
+    bad.receive_all();
+    CHECK((bad.end() == Client::Fin || bad.end() == Client::Reset));
+    shutdown(bad.fd(), SHUT_RDWR);
+    writer.join();
+    CHECK(echoes(good, text));
+    CHECK(server.running());
+}

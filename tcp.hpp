@@ -36,13 +36,17 @@ using std::string;
 using Duration = std::chrono::nanoseconds;
 inline const char* const version = "1.0";
 
-// ---- errors and descriptors ------------------------------------------------------------------------------------------
+// ---- errors and descriptors ---------------------------------------------------------------------------------------
 
 /// The command line asks for what cannot be: exit status 2.
-struct Usage_error : std::runtime_error { using runtime_error::runtime_error; };
+struct Usage_error : std::runtime_error {
+    using runtime_error::runtime_error;
+};
 
 /// Throws std::system_error "CALL: what the error means"; `call` names the call and the address.
-[[noreturn]] inline void fail(const string& call, int error = errno) { throw std::system_error(error, std::generic_category(), call); }
+[[noreturn]] inline void fail(const string& call, int error = errno) {
+    throw std::system_error(error, std::generic_category(), call);
+}
 
 /// For main's catch: one line to stderr; returns the exit status, 2 for usage and 1 for failures.
 inline int report(const std::exception& error) {
@@ -58,13 +62,18 @@ public:
     Descriptor() = default;
     explicit Descriptor(int fd) : fd_(fd) {}
     Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
-    Descriptor& operator=(Descriptor&& other) noexcept { std::swap(fd_, other.fd_); return *this; }
+    Descriptor& operator=(Descriptor&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
     ~Descriptor() { close(); }
     int fd() const { return fd_; }
     /// Gives the descriptor up without closing it.
     int release() { return std::exchange(fd_, -1); }
     /// Never repeated on EINTR: Linux has given the number back already (close(2)).
-    void close() { if (fd_ >= 0) ::close(release()); }
+    void close() {
+        if (fd_ >= 0) ::close(release());
+    }
 };
 
 /// Bytes from the network made safe to print: quoted, escaped, cut after `limit` bytes.
@@ -79,12 +88,13 @@ inline string printable(const char* data, size_t size, size_t limit = 60) {
     return text + (size > limit ? "\"..." : "\"");
 }
 
-// ---- numbers on the command line -------------------------------------------------------------------------------------
+// ---- numbers on the command line ----------------------------------------------------------------------------------
 
 using Units = std::map<string, double>;
 inline const Units plain_units{{"", 1}}, size_units{{"", 1}, {"k", 1024}, {"m", 1048576}, {"g", 1073741824}};
 inline const Units time_units{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
-inline const Units second_units{{"", 1e9}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};  // a bare number means seconds
+inline const Units second_units{{"", 1e9},  {"ns", 1},   {"us", 1e3},  {"ms", 1e6},
+                                {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};  // a bare number means seconds
 
 /// "12", "64k", "1m30s": the sum of number and unit pairs; NAN for anything else. "0" needs no unit.
 inline double amount(const char* text, const Units& units) {
@@ -99,35 +109,52 @@ inline double amount(const char* text, const Units& units) {
     return sum;
 }
 /// The amount in `text` if it is within low..high; else a Usage_error that names option, range and what was given.
-inline int64_t quantity(const string& option, const char* text, const char* low, const char* high, const Units& units = plain_units) {
+inline int64_t quantity(const string& option, const char* text, const char* low, const char* high,
+                        const Units& units = plain_units) {
     double value = amount(text, units);
     if (value >= amount(low, units) && value <= amount(high, units)) return int64_t(value);
     throw Usage_error(option + " must be " + low + ".." + high + ", not " + printable(text, strlen(text)));
 }
-inline int number(const string& option, const char* text, const char* low, const char* high) { return int(quantity(option, text, low, high)); }
-inline size_t bytes(const string& option, const char* text, const char* low, const char* high) { return quantity(option, text, low, high, size_units); }
-inline Duration duration(const string& option, const char* text, const char* low, const char* high, const Units& units = time_units) { return Duration(quantity(option, text, low, high, units)); }
+inline int number(const string& option, const char* text, const char* low, const char* high) {
+    return int(quantity(option, text, low, high));
+}
+inline size_t bytes(const string& option, const char* text, const char* low, const char* high) {
+    return quantity(option, text, low, high, size_units);
+}
+inline Duration duration(const string& option, const char* text, const char* low, const char* high,
+                         const Units& units = time_units) {
+    return Duration(quantity(option, text, low, high, units));
+}
 
 /// A log line: what does not fit is left out, with room for the '\n' kept.
 struct Line {
     char text[512];
     size_t size = 0;
     size_t room() const { return sizeof text - 1 - size; }
-    void operator+=(char c) { if (room()) text[size++] = c; }
-    void operator+=(const char* s) { while (*s) *this += *s++; }
+    void operator+=(char c) {
+        if (room()) text[size++] = c;
+    }
+    void operator+=(const char* s) {
+        while (*s) *this += *s++;
+    }
 };
 /// Appends n in decimal, with at least `width` digits, to a Line or a std::string.
-template <typename Text> void put(Text& to, int64_t n, int width = 1) {
+template <typename Text>
+void put(Text& to, int64_t n, int width = 1) {
     if (n < 0) to += '-', n = -n;
     if (n > 9 || width > 1) put(to, n / 10, width - 1);
     to += char('0' + n % 10);
 }
 
-// ---- addresses -------------------------------------------------------------------------------------------------------
+// ---- addresses ----------------------------------------------------------------------------------------------------
 
 /// An IPv4 or IPv6 socket address (ip(7), ipv6(7)).
 struct Address {
-    union { sockaddr any; sockaddr_in v4; sockaddr_in6 v6{}; };
+    union {
+        sockaddr any;
+        sockaddr_in v4;
+        sockaddr_in6 v6{};
+    };
     socklen_t size() const { return any.sa_family == AF_INET6 ? sizeof v6 : sizeof v4; }
     int port() const { return ntohs(v4.sin_port); }  // stands at the same place in both
     void set_port(int port) { v4.sin_port = htons(uint16_t(port)); }
@@ -135,8 +162,11 @@ struct Address {
     string text() const {
         char host[INET6_ADDRSTRLEN];
         string text;
-        if (any.sa_family == AF_INET6) text = string("[") + inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof host) + "]:";
-        else for (int shift = 24; shift >= 0; shift -= 8) put(text, ntohl(v4.sin_addr.s_addr) >> shift & 255), text += shift ? '.' : ':';
+        if (any.sa_family == AF_INET6)
+            text = string("[") + inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof host) + "]:";
+        else
+            for (int shift = 24; shift >= 0; shift -= 8)
+                put(text, ntohl(v4.sin_addr.s_addr) >> shift & 255), text += shift ? '.' : ':';
         put(text, port());
         return text;
     }
@@ -146,16 +176,19 @@ struct Address {
 inline std::optional<Address> numeric_address(const string& host, int port) {
     Address address;
     size_t zone = host.find('%');
-    if (inet_pton(AF_INET, host.c_str(), &address.v4.sin_addr) == 1) address.any.sa_family = AF_INET;
-    else if (inet_pton(AF_INET6, host.substr(0, zone).c_str(), &address.v6.sin6_addr) == 1) address.any.sa_family = AF_INET6;
-    else return {};
+    if (inet_pton(AF_INET, host.c_str(), &address.v4.sin_addr) == 1)
+        address.any.sa_family = AF_INET;
+    else if (inet_pton(AF_INET6, host.substr(0, zone).c_str(), &address.v6.sin6_addr) == 1)
+        address.any.sa_family = AF_INET6;
+    else
+        return {};
     if (zone != host.npos && !(address.v6.sin6_scope_id = if_nametoindex(host.c_str() + zone + 1))) return {};
     address.set_port(port);
     return address;
 }
 
-/// All addresses of HOST, HOST:PORT or [IPV6]:PORT, IPv4 first. Names are asked of getent(1), because getaddrinfo(3) in a
-/// static program loads shared libraries at run time. Throws Usage_error for a host that nobody knows.
+/// All addresses of HOST, HOST:PORT or [IPV6]:PORT, IPv4 first. Names are asked of getent(1), because getaddrinfo(3)
+/// in a static program loads shared libraries at run time. Throws Usage_error for a host that nobody knows.
 inline std::vector<Address> resolve(string host, int port) {
     if (size_t end = host.rfind(']'), colon = host.find(':', end == host.npos ? 0 : end);
         colon != host.npos && (end != host.npos || host.find(':', colon + 1) == host.npos)) {
@@ -165,40 +198,51 @@ inline std::vector<Address> resolve(string host, int port) {
     if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     if (auto address = numeric_address(host, port)) return {*address};
     std::vector<Address> found;
-    bool sane = std::all_of(host.begin(), host.end(), [](unsigned char c) { return isalnum(c) || strchr("._-", c); }) &&
-                host.find_first_not_of("0123456789") != host.npos;  // "8990" is a port: getent would make 0.0.35.30 of it
+    bool sane =
+        std::all_of(host.begin(), host.end(), [](unsigned char c) { return isalnum(c) || strchr("._-", c); }) &&
+        host.find_first_not_of("0123456789") != host.npos;  // "8990" is a port: getent would make 0.0.35.30 of it
     FILE* answer = sane ? popen(("getent ahosts -- " + host).c_str(), "re") : nullptr;
     for (char line[512], text[256]; answer && fgets(line, sizeof line, answer);)
-        if (auto address = sscanf(line, "%255s STREAM", text) ? numeric_address(text, port) : std::nullopt; address && strstr(line, "STREAM"))
+        if (auto address = sscanf(line, "%255s STREAM", text) ? numeric_address(text, port) : std::nullopt;
+            address && strstr(line, "STREAM"))
             found.insert(address->any.sa_family == AF_INET6 ? found.end() : found.begin(), *address);
     if (answer) pclose(answer);
     if (found.empty()) throw Usage_error("no host " + printable(host.data(), host.size()));
     return found;
 }
 
-// ---- log -------------------------------------------------------------------------------------------------------------
+// ---- log ----------------------------------------------------------------------------------------------------------
 
 /// Local time minus UTC, in seconds, when the program started.
-inline const long utc_offset = [] { time_t now = time(nullptr); tm local{}; localtime_r(&now, &local); return local.tm_gmtoff; }();
+inline const long utc_offset = [] {
+    time_t now = time(nullptr);
+    tm local{};
+    localtime_r(&now, &local);
+    return local.tm_gmtoff;
+}();
 
 /// Lines that were thrown away since the last one that was written; forked children count in the same place.
 inline std::atomic<uint64_t>* lost_lines = nullptr;
 inline bool log_may_block = false;
 
-/// Whoever reads our log may stop (a full pipe, Ctrl-S). From here on that stops nobody here: lines that have no room are lost,
-/// and counted. A pipe or terminal gets an open file description of our own, because O_NONBLOCK on the one that we were given
-/// would be everybody's who has it; where we may not have one, and for a socket, poll(2) is asked before each line.
+/// Whoever reads our log may stop (a full pipe, Ctrl-S). From here on that stops nobody here: lines that have no room
+/// are lost, and counted. A pipe or terminal gets an open file description of our own, because O_NONBLOCK on the one
+/// that we were given would be everybody's who has it; where we may not have one, and for a socket, poll(2) is asked
+/// before each line.
 inline void never_wait_for_reader(int fd) {
     struct stat status;
     if (fstat(fd, &status) || S_ISREG(status.st_mode)) return;
-    void* shared = lost_lines ? lost_lines : mmap(nullptr, sizeof *lost_lines, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* shared = lost_lines
+                       ? lost_lines
+                       : mmap(nullptr, sizeof *lost_lines, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) fail("mmap");
     if (!lost_lines) lost_lines = new (shared) std::atomic<uint64_t>{0};
     Descriptor own(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (own.fd() < 0 || dup2(own.fd(), fd) < 0) log_may_block = true;
 }
 
-/// One write(2), so that lines of processes never mix. False if the line is lost for want of room; no reader at all is no loss.
+/// One write(2), so that lines of processes never mix. False if the line is lost for want of room; no reader at all
+/// is no loss.
 inline bool write_line(int fd, const char* data, size_t size) {
     pollfd room{fd, POLLOUT, 0};
     bool full = log_may_block && poll(&room, 1, 0) == 0;
@@ -216,33 +260,44 @@ inline bool write_log(const char* verb, const char* text) {
     long seconds = now.tv_sec + utc_offset;
     Line line;
     line += program_invocation_short_name, line += '[', put(line, getpid()), line += "]: ";
-    put(line, seconds / 3600 % 24, 2), line += ':', put(line, seconds / 60 % 60, 2), line += ':', put(line, seconds % 60, 2);
+    put(line, seconds / 3600 % 24, 2), line += ':', put(line, seconds / 60 % 60, 2), line += ':',
+        put(line, seconds % 60, 2);
     line += '.', put(line, now.tv_nsec / 1000, 6), line += ' ', line += verb, line += ' ', line += text;
     line.text[line.size++] = '\n';
     return write_line(STDERR_FILENO, line.text, line.size);
 }
 
 /// A line of the log: VERB key=value ... First, if lines were lost before and there is room again, "log lost=N".
-/// A forked child pays a page fault for each page that it is the first to use, ten for snprintf(3) and localtime_r(3): here
-/// are the %s %d %zu %lu that most lines have, and only who wants more calls vsnprintf(3), for the rest of the line.
+/// A forked child pays a page fault for each page that it is the first to use, ten for snprintf(3) and
+/// localtime_r(3): here are the %s %d %zu %lu that most lines have, and only who wants more calls vsnprintf(3), for
+/// the rest of the line.
 [[gnu::format(printf, 2, 3)]] inline void log(const char* verb, const char* format, ...) {
     Line line;
     va_list values;
     va_start(values, format);
     for (; *format; ++format) {
-        if (*format != '%') line += *format;
-        else if (format[1] == 's') line += va_arg(values, const char*), format += 1;
-        else if (format[1] == 'd') put(line, va_arg(values, int)), format += 1;
-        else if ((format[1] == 'z' || format[1] == 'l') && format[2] == 'u') put(line, va_arg(values, unsigned long)), format += 2;
-        else { line.size += std::min<size_t>(vsnprintf(line.text + line.size, line.room() + 1, format, values), line.room()); break; }
+        if (*format != '%')
+            line += *format;
+        else if (format[1] == 's')
+            line += va_arg(values, const char*), format += 1;
+        else if (format[1] == 'd')
+            put(line, va_arg(values, int)), format += 1;
+        else if ((format[1] == 'z' || format[1] == 'l') && format[2] == 'u')
+            put(line, va_arg(values, unsigned long)), format += 2;
+        else {
+            line.size +=
+                std::min<size_t>(vsnprintf(line.text + line.size, line.room() + 1, format, values), line.room());
+            break;
+        }
     }
     va_end(values);
     line.text[line.size] = 0;
-    if (uint64_t lost = take_lost_lines(); lost && !write_log("log", ("lost=" + std::to_string(lost)).c_str())) *lost_lines += lost;
+    if (uint64_t lost = take_lost_lines(); lost && !write_log("log", ("lost=" + std::to_string(lost)).c_str()))
+        *lost_lines += lost;
     write_log(verb, line.text);
 }
 
-// ---- sockets ---------------------------------------------------------------------------------------------------------
+// ---- sockets ------------------------------------------------------------------------------------------------------
 
 /// A socket option for the command line, --option NAME[=VALUE] (socket(7), tcp(7)).
 struct Socket_option {
@@ -272,7 +327,8 @@ using Socket_options = std::vector<std::pair<const Socket_option*, int>>;  // wh
 inline void set_option(const Descriptor& socket, const Socket_option& option, int value) {
     linger on{1, value};
     bool lingers = option.id == SO_LINGER && option.level == SOL_SOCKET;
-    if (setsockopt(socket.fd(), option.level, option.id, lingers ? (void*)&on : &value, lingers ? sizeof on : sizeof value))
+    if (setsockopt(socket.fd(), option.level, option.id, lingers ? (void*)&on : &value,
+                   lingers ? sizeof on : sizeof value))
         fail("setsockopt " + string(option.name) + "=" + std::to_string(value));
 }
 
@@ -286,7 +342,8 @@ inline void add_socket_option(Socket_options& asked, const string& text) {
         return void(asked.emplace_back(&option, bytes("--option " + name, value, "0", "1g")));
     }
     if (text == "list") exit(fflush(stdout) ? 1 : 0);
-    throw Usage_error("--option: no socket option " + printable(name.data(), name.size()) + "; --option list shows them");
+    throw Usage_error("--option: no socket option " + printable(name.data(), name.size()) +
+                      "; --option list shows them");
 }
 
 /// One side of a TCP connection: the connected (active) socket, and the peer it is connected to.
@@ -330,9 +387,11 @@ inline Address local_address(const Descriptor& socket) {
 
 /// " (1 LISTEN)": which sockets on the port make bind(2) or listen(2) say EADDRINUSE, read from /proc/net/tcp.
 inline string port_holders(int wanted) {
-    static const char* const names[] = {"?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
-                                        "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"};
-    std::map<string, const char*> states;  // by addresses and inode: a busy table, read piece by piece, shows sockets twice
+    static const char* const names[] = {"?",         "ESTABLISHED", "SYN_SENT", "SYN_RECV",   "FIN_WAIT1",
+                                        "FIN_WAIT2", "TIME_WAIT",   "CLOSE",    "CLOSE_WAIT", "LAST_ACK",
+                                        "LISTEN",    "CLOSING",     "SYN_RECV"};
+    std::map<string, const char*>
+        states;  // by addresses and inode: a busy table, read piece by piece, shows sockets twice
     std::map<string, int> held;
     string text;
     for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
@@ -345,8 +404,10 @@ inline string port_holders(int wanted) {
         if (table) fclose(table);
     }
     for (auto& [ends, state] : states) ++held[state];
-    for (auto& [state, count] : held) text += (text.empty() ? " (the port has " : ", ") + std::to_string(count) + " " + state;
-    return text.empty() ? text : text + (held.count("LISTEN") ? ": ss -ltnp shows whose)" : ": old connections hold it)");
+    for (auto& [state, count] : held)
+        text += (text.empty() ? " (the port has " : ", ") + std::to_string(count) + " " + state;
+    return text.empty() ? text
+                        : text + (held.count("LISTEN") ? ": ss -ltnp shows whose)" : ": old connections hold it)");
 }
 
 /// socket, bind, listen; then, and not before, logs "listening on ADDR:PORT". Port 0: the kernel chooses.
@@ -357,14 +418,21 @@ inline Descriptor listening_socket(Address address, int backlog, bool reuseaddr,
     set_option(listener, {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, "0|1", ""}, reuseaddr);
     for (auto& [option, value] : options) set_option(listener, *option, value);
     auto in_use = [&] { return errno == EADDRINUSE ? port_holders(address.port()) : ""; };
-    if (bind(listener.fd(), &address.any, address.size())) { int e = errno; fail("bind " + address.text() + in_use(), e); }
-    if (listen(listener.fd(), backlog)) { int e = errno; fail("listen " + address.text() + in_use(), e); }
+    if (bind(listener.fd(), &address.any, address.size())) {
+        int e = errno;
+        fail("bind " + address.text() + in_use(), e);
+    }
+    if (listen(listener.fd(), backlog)) {
+        int e = errno;
+        fail("listen " + address.text() + in_use(), e);
+    }
     log("listening", "on %s backlog=%d", local_address(listener).text().c_str(), backlog);
     return listener;
 }
 
 /// accept4(2), the peer's address with it: getpeername() fails when the peer has reset already. Returns nothing for a
-/// signal, for a connection that died in the queue, and, after saying so once and 100 ms, while descriptors or memory are out.
+/// signal, for a connection that died in the queue, and, after saying so once and 100 ms, while descriptors or memory
+/// are out.
 inline std::optional<Connection> accept(const Descriptor& listener, Duration idle_timeout = {}) {
     static thread_local bool starved = false;
     Connection connection;
@@ -375,7 +443,8 @@ inline std::optional<Connection> accept(const Descriptor& listener, Duration idl
         if (idle_timeout.count()) set_idle_timeout(connection.socket, idle_timeout);
         return connection;
     }
-    if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK || errno == EOPNOTSUPP || errno == EFAULT) fail("accept");
+    if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK || errno == EOPNOTSUPP || errno == EFAULT)
+        fail("accept");
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         if (!std::exchange(starved, true)) log("waiting", "accept: %s", strerror(errno));
         poll(nullptr, 0, 100);
@@ -383,10 +452,13 @@ inline std::optional<Connection> accept(const Descriptor& listener, Duration idl
     return {};
 }
 
-/// socket, bind if a local port is given, connect(2) to the first address that answers within `limit` (0: the kernel's own).
-inline Connection connected_socket(const std::vector<Address>& peers, int local_port, Duration limit, const Socket_options& options = {}) {
+/// socket, bind if a local port is given, connect(2) to the first address that answers within `limit` (0: the
+/// kernel's own).
+inline Connection connected_socket(const std::vector<Address>& peers, int local_port, Duration limit,
+                                   const Socket_options& options = {}) {
     for (auto& peer : peers) {
-        Connection connection{Descriptor(socket(peer.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)), peer};
+        Connection connection{Descriptor(socket(peer.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)),
+                              peer};
         int fd = connection.socket.fd(), error = 0;
         socklen_t size = sizeof error;
         if (fd < 0) fail("socket");
@@ -396,9 +468,12 @@ inline Connection connected_socket(const std::vector<Address>& peers, int local_
         if (connect(fd, &peer.any, peer.size())) error = errno;
         pollfd writable{fd, POLLOUT, 0};
         int answered = -1;
-        while (error == EINPROGRESS && answered < 0) answered = poll(&writable, 1, limit.count() ? int(limit.count() / 1000000) : -1);
-        if (answered == 0) error = ETIMEDOUT;
-        else if (error == EINPROGRESS) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        while (error == EINPROGRESS && answered < 0)
+            answered = poll(&writable, 1, limit.count() ? int(limit.count() / 1000000) : -1);
+        if (answered == 0)
+            error = ETIMEDOUT;
+        else if (error == EINPROGRESS)
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
         if (!error) return connection;
         if (&peer == &peers.back()) fail("connect " + peer.text(), error);
@@ -406,7 +481,7 @@ inline Connection connected_socket(const std::vector<Address>& peers, int local_
     throw Usage_error("no address to connect to");
 }
 
-// ---- signals ---------------------------------------------------------------------------------------------------------
+// ---- signals ------------------------------------------------------------------------------------------------------
 
 /// The signals given are held back everywhere but in wait(): none is lost between a look at a flag and going to sleep
 /// (select(2), "The self-pipe trick" and ppoll), and a handler may touch whatever the loop touches.
@@ -421,8 +496,9 @@ public:
         for (auto& [number, handler] : handlers) signal(number, handler), sigaddset(&held, number);
         sigprocmask(SIG_BLOCK, &held, &outside_);
     }
-    /// Until fd is readable (fd < 0: only a signal will do) or the time is over (0: never). True if readable. While one client
-    /// comes within 10 ms of the other, signals wait for the 16th of them: else the end of each child would wake us by itself.
+    /// Until fd is readable (fd < 0: only a signal will do) or the time is over (0: never). True if readable. While
+    /// one client comes within 10 ms of the other, signals wait for the 16th of them: else the end of each child
+    /// would wake us by itself.
     bool wait(int fd, Duration limit = {}) const {
         pollfd readable{fd, POLLIN, 0};
         if (fd >= 0 && ++passes_ % 16 && poll(&readable, 1, 10) > 0) return true;
@@ -436,33 +512,38 @@ public:
     void let_in() const { sigprocmask(SIG_SETMASK, &outside_, nullptr); }
 };
 
-/// The end of a server that forks: its children, `pids()` of those that its SIGCHLD handler has not reaped, have `grace` to come
-/// to their end, or until `hurry()`. Then they are killed: SIGKILL ends those too that are stopped. Nobody else's child is
-/// waited for: a shell that was replaced by exec(3) may have left us some.
-template <typename Pids, typename Hurry> void end_children(const Signals& signals, Duration grace, Pids pids, Hurry hurry) {
+/// The end of a server that forks: its children, `pids()` of those that its SIGCHLD handler has not reaped, have
+/// `grace` to come to their end, or until `hurry()`. Then they are killed: SIGKILL ends those too that are stopped.
+/// Nobody else's child is waited for: a shell that was replaced by exec(3) may have left us some.
+template <typename Pids, typename Hurry>
+void end_children(const Signals& signals, Duration grace, Pids pids, Hurry hurry) {
     using Clock = std::chrono::steady_clock;
     auto end = Clock::now() + grace;
-    for (auto left = grace; !pids().empty() && !hurry() && left.count() > 0; left = end - Clock::now()) signals.wait(-1, left);
+    for (auto left = grace; !pids().empty() && !hurry() && left.count() > 0; left = end - Clock::now())
+        signals.wait(-1, left);
     for (pid_t pid : pids()) kill(pid, SIGKILL);
     for (pid_t pid : pids()) waitpid(pid, nullptr, 0);
 }
 
-// ---- command line ----------------------------------------------------------------------------------------------------
+// ---- command line -------------------------------------------------------------------------------------------------
 
-/// An option: its letter (0: none), long name, argument (null: none), help, and what it does. --help prints the same table.
+/// An option: its letter (0: none), long name, argument (null: none), help, and what it does. --help prints the same
+/// table.
 struct Option {
     char letter;
     const char *name, *argument, *help;
     std::function<void(const char*)> apply;
 };
 
-/// --show-options: what the kernel makes of the options asked for, as sockopts(1), which stands beside this program, tells it.
+/// --show-options: what the kernel makes of the options asked for, as sockopts(1), which stands beside this program,
+/// tells it.
 [[noreturn]] inline void show_options(const Socket_options& asked) {
     char self[PATH_MAX];
     string path(self, std::max<ssize_t>(readlink("/proc/self/exe", self, sizeof self), 0));
     std::vector<string> words{path.substr(0, path.rfind('/') + 1) + "sockopts"};
     for (auto& [option, value] : asked)
-        for (auto& known : socket_options) if (option == &known) words.push_back(option->name + ("=" + std::to_string(value)));
+        for (auto& known : socket_options)
+            if (option == &known) words.push_back(option->name + ("=" + std::to_string(value)));
     std::vector<char*> pointers;
     for (auto& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
@@ -470,23 +551,30 @@ struct Option {
     fail("exec " + words[0]);
 }
 
-/// getopt_long(3) over the table; -h and -V are added, and the socket options if they go anywhere. Returns the operands, at most `most`.
-inline std::vector<const char*> parse_options(int argc, char** argv, const char* usage, std::vector<Option> table, int least, int most, Socket_options* asked = nullptr) {
+/// getopt_long(3) over the table; -h and -V are added, and the socket options if they go anywhere. Returns the
+/// operands, at most `most`.
+inline std::vector<const char*> parse_options(int argc, char** argv, const char* usage, std::vector<Option> table,
+                                              int least, int most, Socket_options* asked = nullptr) {
     // Started without stdin, stdout or stderr? The next socket would get that number, and a client our log.
-    for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;) if ((fd = open("/", O_PATH)) > STDERR_FILENO) close(fd);
+    for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;)
+        if ((fd = open("/", O_PATH)) > STDERR_FILENO) close(fd);
     if (asked) {
-        table.push_back({'o', "option", "NAME[=N]", "set a socket option; 'list' shows them", [=](auto v) { add_socket_option(*asked, v); }});
-        table.push_back({0, "show-options", nullptr, "what the kernel makes of those given so far", [=](auto) { show_options(*asked); }});
+        table.push_back({'o', "option", "NAME[=N]", "set a socket option; 'list' shows them",
+                         [=](auto v) { add_socket_option(*asked, v); }});
+        table.push_back({0, "show-options", nullptr, "what the kernel makes of those given so far",
+                         [=](auto) { show_options(*asked); }});
     }
     table.push_back({'h', "help", nullptr, "this text", [&](auto) {
-        printf("Usage: %s %s\n", program_invocation_short_name, usage);
-        for (auto& o : table) {
-            string name = (o.letter ? "-" + string(1, o.letter) + ", --" : "    --") + o.name + (o.argument ? " " + string(o.argument) : "");
-            printf("  %-28s %s\n", name.c_str(), o.help);
-        }
-        exit(fflush(stdout) ? 1 : 0);
-    }});
-    table.push_back({'V', "version", nullptr, "the version", [](auto) { exit(printf("%s %s\n", program_invocation_short_name, version) < 0); }});
+                         printf("Usage: %s %s\n", program_invocation_short_name, usage);
+                         for (auto& o : table) {
+                             string name = (o.letter ? "-" + string(1, o.letter) + ", --" : "    --") + o.name +
+                                           (o.argument ? " " + string(o.argument) : "");
+                             printf("  %-28s %s\n", name.c_str(), o.help);
+                         }
+                         exit(fflush(stdout) ? 1 : 0);
+                     }});
+    table.push_back({'V', "version", nullptr, "the version",
+                     [](auto) { exit(printf("%s %s\n", program_invocation_short_name, version) < 0); }});
     std::vector<option> longs;
     string letters = ":";  // getopt's own messages are not ours
     for (auto& o : table) {
@@ -498,12 +586,15 @@ inline std::vector<const char*> parse_options(int argc, char** argv, const char*
         if (found == '?' || found == ':') {
             string word = optopt > 0 && optopt < 256 ? string("-") + char(optopt) : argv[optind - 1];
             word = printable(word.data(), word.size());
-            throw Usage_error((found == '?' ? "no option " + word : word + " needs an argument") + "; --help shows the options");
+            throw Usage_error((found == '?' ? "no option " + word : word + " needs an argument") +
+                              "; --help shows the options");
         }
         auto by_letter = [&](auto& o) { return o.letter == found; };
-        (found >= 256 ? table.begin() + (found - 256) : std::find_if(table.begin(), table.end(), by_letter))->apply(optarg);
+        (found >= 256 ? table.begin() + (found - 256) : std::find_if(table.begin(), table.end(), by_letter))
+            ->apply(optarg);
     }
-    if (argc - optind < least || argc - optind > most) throw Usage_error(string("usage: ") + program_invocation_short_name + " " + usage);
+    if (argc - optind < least || argc - optind > most)
+        throw Usage_error(string("usage: ") + program_invocation_short_name + " " + usage);
     return {argv + optind, argv + argc};
 }
 
@@ -519,16 +610,20 @@ struct Server_options {
     /// Reads "[options] [port]"; `table` has the program's own options, the common ones are added.
     void parse(int argc, char** argv, std::vector<Option> table = {}) {
         std::vector<Option> common = {
-            {'a', "address", "ADDR", "listen on ADDR, ADDR:PORT or [IPV6]:PORT (0.0.0.0)", [&](auto v) { address = v; }},
-            {'b', "backlog", "N", "accept queue: N and one more (4096)", [&](auto v) { backlog = number("--backlog", v, "0", "65535"); }},
-            {'i', "idle-timeout", "D", "give up a client silent for D (0: never)", [&](auto v) { idle_timeout = duration("--idle-timeout", v, "0", "24h"); }},
+            {'a', "address", "ADDR", "listen on ADDR, ADDR:PORT or [IPV6]:PORT (0.0.0.0)",
+             [&](auto v) { address = v; }},
+            {'b', "backlog", "N", "accept queue: N and one more (4096)",
+             [&](auto v) { backlog = number("--backlog", v, "0", "65535"); }},
+            {'i', "idle-timeout", "D", "give up a client silent for D (0: never)",
+             [&](auto v) { idle_timeout = duration("--idle-timeout", v, "0", "24h"); }},
             {0, "no-reuseaddr", nullptr, "bind without SO_REUSEADDR (lab 03)", [&](auto) { reuseaddr = false; }},
             {'v', "verbose", nullptr, "log the data too", [&](auto) { verbose = true; }}};
         table.insert(table.begin(), common.begin(), common.end());
         auto operands = parse_options(argc, argv, "[options] [port]", table, 0, 1, &socket_options);
         if (!operands.empty()) port = number("port", operands[0], "0", "65535");
     }
-    /// The listening socket; `port` is what it got. From here on whoever reads our log may stop reading, or end before us.
+    /// The listening socket; `port` is what it got. From here on whoever reads our log may stop reading, or end
+    /// before us.
     Descriptor listen() {
         signal(SIGPIPE, SIG_IGN);
         never_wait_for_reader(STDERR_FILENO);

@@ -39,15 +39,16 @@ class Client {
     tcp::Connection server_;
     Close how_;
     bool verbose_, framed_;
-    bool input_open_ = true;   // stdin has not ended
-    char line_[64 * 1024];     // read from stdin, not yet taken by the kernel: [next_, end_)
+    bool input_open_ = true;  // stdin has not ended
+    char line_[64 * 1024];    // read from stdin, not yet taken by the kernel: [next_, end_)
     size_t next_ = 0, end_ = 0;
     Flow sent_, received_;
-    char length_[4];           // framed: the next message's length as far as it has come, or
+    char length_[4];                              // framed: the next message's length as far as it has come, or
     size_t length_bytes_ = 0, message_left_ = 0;  // how much of this one is still to come
 
 public:
-    Client(tcp::Connection server, Close how, bool verbose, bool framed) : server_(std::move(server)), how_(how), verbose_(verbose), framed_(framed) {}
+    Client(tcp::Connection server, Close how, bool verbose, bool framed)
+        : server_(std::move(server)), how_(how), verbose_(verbose), framed_(framed) {}
 
     // Until the connection is over. True if stdin ended and every byte came back.
     bool run() {
@@ -56,8 +57,9 @@ public:
         for (bool open = true; open;) {
             bool waiting = next_ < end_, done = !input_open_ && !waiting;
             if (done && how_ == Close::abort && received_.bytes == sent_.bytes) return abort();
-            pollfd ready[] = {{input_open_ && !waiting ? STDIN_FILENO : -1, POLLIN, 0},
-                              {server_.socket.fd(), short((reading || done ? POLLIN : 0) | (waiting ? POLLOUT : 0)), 0}};
+            pollfd ready[] = {
+                {input_open_ && !waiting ? STDIN_FILENO : -1, POLLIN, 0},
+                {server_.socket.fd(), short((reading || done ? POLLIN : 0) | (waiting ? POLLOUT : 0)), 0}};
             if (poll(ready, 2, -1) < 0) continue;  // a signal
             if (ready[network].revents && done && !reading) return close_unread();
             if (ready[input].revents) read_input();
@@ -69,7 +71,8 @@ public:
 
 private:
     void read_input() {
-        uint32_t length = 0, before = framed_ ? sizeof length : 0;  // of a message: what one read brings, a line that is typed
+        uint32_t length = 0,
+                 before = framed_ ? sizeof length : 0;  // of a message: what one read brings, a line that is typed
         ssize_t n = ::read(STDIN_FILENO, line_ + before, sizeof line_ - before);
         if (n < 0) tcp::fail("read stdin");
         length = htonl(uint32_t(n));
@@ -100,16 +103,20 @@ private:
         }
         if (verbose_) tcp::log("read", "bytes=%zu data=%s", n, tcp::printable(buffer, n).c_str());
         received_.add(buffer, n);
-        if (framed_) show_messages(buffer, n);
-        else show(buffer, n);
+        if (framed_)
+            show_messages(buffer, n);
+        else
+            show(buffer, n);
         return true;
     }
     // Without their lengths. A read may end anywhere, also within a length.
     void show_messages(const char* data, size_t size) {
         for (size_t n; size > 0; data += n, size -= n) {
             n = std::min(size, message_left_ ? message_left_ : sizeof length_ - length_bytes_);
-            if (message_left_) show(data, n), message_left_ -= n;
-            else memcpy(length_ + length_bytes_, data, n), length_bytes_ += n;
+            if (message_left_)
+                show(data, n), message_left_ -= n;
+            else
+                memcpy(length_ + length_bytes_, data, n), length_bytes_ += n;
             if (length_bytes_ < sizeof length_) continue;
             uint32_t length;
             memcpy(&length, length_, sizeof length);
@@ -124,7 +131,8 @@ private:
         tcp::log("closed", "by RST (SO_LINGER 0): sent=%lu received=%lu", sent_.bytes, received_.bytes);
         return sent_ == received_;
     }
-    // Bytes wait in our receive queue and nobody will read them: close() sends RST, so that the server knows (RFC 2525, 2.17).
+    // Bytes wait in our receive queue and nobody will read them: close() sends RST, so that the server knows (RFC
+    // 2525, 2.17).
     bool close_unread() {
         server_.socket.close();
         tcp::log("closed", "with data unread: sent=%lu received=0", sent_.bytes);
@@ -139,26 +147,34 @@ int main(int argc, char** argv) try {
     tcp::Duration limit{};
     tcp::Socket_options options;
     auto close_as = [&](const std::string& word) {
-        if (word == "orderly") how = Close::orderly;
-        else if (word == "abort") how = Close::abort;
-        else if (word == "unread") how = Close::unread;
-        else throw tcp::Usage_error("--close must be orderly, abort or unread");
+        if (word == "orderly")
+            how = Close::orderly;
+        else if (word == "abort")
+            how = Close::abort;
+        else if (word == "unread")
+            how = Close::unread;
+        else
+            throw tcp::Usage_error("--close must be orderly, abort or unread");
     };
-    auto operands = tcp::parse_options(argc, argv, "[options] host [port]",
-        {{'l', "local-port", "PORT", "connect from this port (the kernel's choice)", [&](auto v) { local_port = tcp::number("--local-port", v, "1", "65535"); }},
-         {'t', "connect-timeout", "D", "give up connecting after D (2 minutes, the kernel's)", [&](auto v) { limit = tcp::duration("--connect-timeout", v, "1ms", "10m"); }},
+    auto operands = tcp::parse_options(
+        argc, argv, "[options] host [port]",
+        {{'l', "local-port", "PORT", "connect from this port (the kernel's choice)",
+          [&](auto v) { local_port = tcp::number("--local-port", v, "1", "65535"); }},
+         {'t', "connect-timeout", "D", "give up connecting after D (2 minutes, the kernel's)",
+          [&](auto v) { limit = tcp::duration("--connect-timeout", v, "1ms", "10m"); }},
          {'c', "close", "HOW", "orderly: FIN; abort: RST; unread: leave the echo unread", close_as},
-         {'f', "framed", nullptr, "messages for TCPmechod --framed: what a read of stdin brings, with its length", [&](auto) { framed = true; }},
-         {'v', "verbose", nullptr, "log the data too", [&](auto) { verbose = true; }}}, 1, 2, &options);
+         {'f', "framed", nullptr, "messages for TCPmechod --framed: what a read of stdin brings, with its length",
+          [&](auto) { framed = true; }},
+         {'v', "verbose", nullptr, "log the data too", [&](auto) { verbose = true; }}},
+        1, 2, &options);
     int port = operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 8990;
 
     tcp::Connection server = tcp::connected_socket(tcp::resolve(operands[0], port), local_port, limit, options);
-    tcp::log("connected", "peer=%s local=%s", server.peer.text().c_str(), tcp::local_address(server.socket).text().c_str());
+    tcp::log("connected", "peer=%s local=%s", server.peer.text().c_str(),
+             tcp::local_address(server.socket).text().c_str());
     Client client(std::move(server), how, verbose, framed);
     return client.run() ? 0 : 1;
 } catch (const std::system_error& error) {
     if (error.code().value() == ECONNRESET) tcp::log("reset", "the server sent RST");
     return tcp::report(error);
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

@@ -21,7 +21,9 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
     static char buffer[256 * 1024];
     size_t total = 0;
     while (size_t n = tcp::read(connection, buffer, sizeof buffer)) {
-        if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
+        if (verbose)
+            tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n,
+                     tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
         shared.totals.bytes += n;
@@ -41,8 +43,8 @@ static void serve(tcp::Connection connection, bool verbose) {
     shared.totals.add(start);
 }
 
-// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One that we
-// never forked, left to us by a shell that called exec(), is in no list.
+// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One
+// that we never forked, left to us by a shell that called exec(), is in no list.
 static void reap(int) {
     for (pid_t pid; (pid = waitpid(-1, nullptr, WNOHANG)) > 0;)
         children.erase(std::remove(children.begin(), children.end(), pid), children.end());
@@ -53,15 +55,18 @@ static void report_totals(int) { shared.totals.log(children.size()); }
 int main(int argc, char** argv) try {
     Concurrent_options server{{8990}};
     size_t max_children = 4096;
-    server.parse(argc, argv, {{'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)",
-                               [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }}});
+    server.parse(argc, argv,
+                 {{'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)",
+                   [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }}});
 
     auto stop = [](int) { stopping = stopping + 1; };
-    tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    tcp::Signals signals{
+        {SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     tcp::Descriptor listener = server.listen();
     for (bool fork_failed = false; !stopping;) {
         bool room = children.size() < max_children;
-        if (!signals.wait(room ? listener.fd() : -1) || stopping) continue;  // signals are handled here and nowhere else
+        if (!signals.wait(room ? listener.fd() : -1) || stopping)
+            continue;  // signals are handled here and nowhere else
         auto connection = tcp::accept(listener, server.idle_timeout);
         if (!connection) continue;
         pid_t pid;
@@ -84,9 +89,8 @@ int main(int argc, char** argv) try {
         // The parent's copy closes here, at the end of the pass. No FIN leaves: the child still holds the socket.
     }
     listener.close();  // whoever is still in the accept queue is reset
-    tcp::end_children(signals, server.grace, [] { return children; }, [] { return stopping > 1; });
+    tcp::end_children(
+        signals, server.grace, [] { return children; }, [] { return stopping > 1; });
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

@@ -1,4 +1,5 @@
-// TCPmechod - the event-driven echo server: one process, one thread, all clients; epoll(7) tells who is ready (Linux only).
+// TCPmechod - the event-driven echo server: one process, one thread, all clients; epoll(7) tells who is ready (Linux
+// only).
 //
 //   TCPmechod [options] [port]          default port 8990
 //
@@ -22,7 +23,7 @@ struct Client {
     std::string input{};   // --framed: a message that has not come completely
     std::string unsent{};  // what the kernel had no room for; while there is any, we do not read
     uint64_t total = 0;
-    bool ending = false;   // our FIN leaves after `unsent`; what the client still sends is thrown away
+    bool ending = false;  // our FIN leaves after `unsent`; what the client still sends is thrown away
 };
 static std::list<Client> clients;  // whoever is silent for the longest time is first
 static Concurrent_options server{{8990}};
@@ -48,8 +49,9 @@ static void write_some(Client& client, const char* data, size_t size) {
     if (size == 0 && client.ending) shutdown(client.connection.socket.fd(), SHUT_WR);  // our FIN leaves here
 }
 
-// TCP has no messages: a read may bring half a header or three requests at once. We make them: 4 bytes length in network
-// byte order, then so many bytes. Every complete one goes back as it is; length 0 ends. False: no length we can take.
+// TCP has no messages: a read may bring half a header or three requests at once. We make them: 4 bytes length in
+// network byte order, then so many bytes. Every complete one goes back as it is; length 0 ends. False: no length we
+// can take.
 static bool take_messages(Client& client, const char* data, size_t size) {
     std::string& input = client.input.append(data, size);
     size_t complete = 0;
@@ -62,7 +64,9 @@ static bool take_messages(Client& client, const char* data, size_t size) {
     }
     write_some(client, input.data(), complete);
     input.erase(0, complete);
-    if (length > max_message) tcp::log("refused", "peer=%s message of %u bytes, at most %zu", client.connection.peer.text().c_str(), length, max_message);
+    if (length > max_message)
+        tcp::log("refused", "peer=%s message of %u bytes, at most %zu", client.connection.peer.text().c_str(), length,
+                 max_message);
     return length <= max_message;
 }
 
@@ -80,10 +84,14 @@ static bool serve(Client& client) {
         if (n < 0 && errno == EAGAIN) return true;
         if (n < 0) tcp::fail("read " + client.connection.peer.text());
         if (client.ending) continue;
-        if (server.verbose) tcp::log("read", "peer=%s bytes=%zd data=%s", client.connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
+        if (server.verbose)
+            tcp::log("read", "peer=%s bytes=%zd data=%s", client.connection.peer.text().c_str(), n,
+                     tcp::printable(buffer, n).c_str());
         client.total += n, totals.bytes += n;
-        if (!max_message) write_some(client, buffer, n);
-        else if (!take_messages(client, buffer, n)) return false;
+        if (!max_message)
+            write_some(client, buffer, n);
+        else if (!take_messages(client, buffer, n))
+            return false;
         if (!client.unsent.empty()) return interest(client, EPOLLOUT), true;
     }
     interest(client, EPOLLIN);  // enough: the others first, then we are told of the rest
@@ -100,7 +108,8 @@ static void serve_or_drop(Client& client) try {
     if (server.idle_timeout.count()) client.active = now, clients.splice(clients.end(), clients, client.self);
     if (serve(client)) return;
     client.connection.socket.close();  // our FIN leaves here
-    drop(client, "closed", ("peer=" + client.connection.peer.text() + " bytes=" + std::to_string(client.total)).c_str());
+    drop(client, "closed",
+         ("peer=" + client.connection.peer.text() + " bytes=" + std::to_string(client.total)).c_str());
 } catch (const std::system_error& error) {
     drop(client, error.code().value() == ECONNRESET ? "reset" : "failed", error.what());
 } catch (const std::bad_alloc&) {  // no memory for what this client sends; the others are served on
@@ -129,7 +138,9 @@ static bool accept_all(const tcp::Descriptor& listener) {
         }
         Client& client = clients.back();
         client.self = std::prev(clients.end());
-        try { interest(client, EPOLLIN, EPOLL_CTL_ADD); } catch (const std::system_error& error) { drop(client, "failed", error.what()); }
+        try {
+            interest(client, EPOLLIN, EPOLL_CTL_ADD);
+        } catch (const std::system_error& error) { drop(client, "failed", error.what()); }
     }
     return false;
 }
@@ -139,7 +150,8 @@ static void report_totals() { totals.log(clients.size()); }
 // The longest silent are first in the list.
 static void drop_idle() {
     while (!clients.empty() && clients.front().active + server.idle_timeout <= now)
-        drop(clients.front(), "failed", ("read " + clients.front().connection.peer.text() + ": " + strerror(ETIMEDOUT)).c_str());
+        drop(clients.front(), "failed",
+             ("read " + clients.front().connection.peer.text() + ": " + strerror(ETIMEDOUT)).c_str());
 }
 
 // Signals become a descriptor like everything else, so that there is one place to wait.
@@ -154,14 +166,17 @@ static tcp::Descriptor signal_descriptor(std::initializer_list<int> numbers) {
 static bool told_to_stop(const tcp::Descriptor& signals) {
     bool stop = false;
     for (signalfd_siginfo signal; ::read(signals.fd(), &signal, sizeof signal) > 0;)
-        if (signal.ssi_signo == SIGUSR1 || signal.ssi_signo == SIGALRM) report_totals();
-        else stop = true;
+        if (signal.ssi_signo == SIGUSR1 || signal.ssi_signo == SIGALRM)
+            report_totals();
+        else
+            stop = true;
     return stop;
 }
 
 // epoll_wait(2), until `end` at the latest.
 static int wait_until(Clock::time_point end, epoll_event* events, int size) {
-    auto left = end == never ? 0 : std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count() + 1;
+    auto left =
+        end == never ? 0 : std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count() + 1;
     int ready = epoll_wait(epoll.fd(), events, size, end == never ? -1 : int(std::max<int64_t>(left, 0)));
     now = Clock::now();
     return ready;
@@ -173,14 +188,17 @@ int main(int argc, char** argv) try {
     server.parse(argc, argv,
                  {{'m', "max-clients", "N", "at most N at once, the backlog holds the rest (100000)",
                    [&](auto v) { max_clients = tcp::number("--max-clients", v, "1", "1000000"); }},
-                  {'f', "framed", nullptr, "messages: 4 bytes length, big-endian, then the bytes; 0 ends", [&](auto) { framed = true; }},
-                  {0, "max-message", "N", "refuse longer messages (64k)", [&](auto v) { longest = tcp::bytes("--max-message", v, "1", "16m"); }}});
+                  {'f', "framed", nullptr, "messages: 4 bytes length, big-endian, then the bytes; 0 ends",
+                   [&](auto) { framed = true; }},
+                  {0, "max-message", "N", "refuse longer messages (64k)",
+                   [&](auto v) { longest = tcp::bytes("--max-message", v, "1", "16m"); }}});
     max_message = framed ? longest : 0;
 
     raise_descriptor_limit();
     epoll = tcp::Descriptor(epoll_create1(EPOLL_CLOEXEC));
     tcp::Descriptor signals = signal_descriptor({SIGTERM, SIGINT, SIGUSR1, SIGALRM}), listener = server.listen();
-    fcntl(listener.fd(), F_SETFL, O_NONBLOCK);  // whoever epoll announced may be gone at accept(): do not wait for the next
+    fcntl(listener.fd(), F_SETFL,
+          O_NONBLOCK);  // whoever epoll announced may be gone at accept(): do not wait for the next
     for (auto* source : {&signals, &listener}) {
         epoll_event event{EPOLLIN | EPOLLET, {source}};
         if (epoll_ctl(epoll.fd(), EPOLL_CTL_ADD, source->fd(), &event)) tcp::fail("epoll_ctl");
@@ -188,12 +206,16 @@ int main(int argc, char** argv) try {
     auto next_accept = never, stop_at = never;
     while (stop_at == never || (!clients.empty() && now < stop_at)) {
         epoll_event events[256];
-        auto next_idle = server.idle_timeout.count() && !clients.empty() ? clients.front().active + server.idle_timeout : never;
+        auto next_idle =
+            server.idle_timeout.count() && !clients.empty() ? clients.front().active + server.idle_timeout : never;
         int ready = wait_until(std::min({next_accept, next_idle, stop_at}), events, 256);
         for (int i = 0; i < ready; ++i) {
-            if (events[i].data.ptr == &listener) next_accept = now;
-            else if (events[i].data.ptr != &signals) serve_or_drop(*static_cast<Client*>(events[i].data.ptr));
-            else if (told_to_stop(signals)) stop_at = stop_at == never ? now + server.grace : now, listener.close();
+            if (events[i].data.ptr == &listener)
+                next_accept = now;
+            else if (events[i].data.ptr != &signals)
+                serve_or_drop(*static_cast<Client*>(events[i].data.ptr));
+            else if (told_to_stop(signals))
+                stop_at = stop_at == never ? now + server.grace : now, listener.close();
         }
         if (listener.fd() < 0) next_accept = never;
         if (next_accept != never) next_accept = accept_all(listener) ? never : now + std::chrono::milliseconds(100);
@@ -201,6 +223,4 @@ int main(int argc, char** argv) try {
     }
     report_totals();
     tcp::log("stopped", "port=%d", server.port);
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

@@ -29,7 +29,9 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
     char* buffer = small;
     size_t size = sizeof small, total = 0;
     while (size_t n = tcp::read(connection, buffer, size)) {
-        if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
+        if (verbose)
+            tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n,
+                     tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
         shared.totals.bytes += n;
@@ -78,7 +80,8 @@ static void* pool_thread(void* listener) {
 
 static void report_totals(int) { shared.totals.log(shared.current); }
 
-// Detached: nobody waits for its result. The stack is small, and glibc keeps it for the next thread (8 MB it would unmap).
+// Detached: nobody waits for its result. The stack is small, and glibc keeps it for the next thread (8 MB it would
+// unmap).
 static int start_thread(void* (*function)(void*), void* argument) {
     pthread_t id;
     pthread_attr_t attributes;
@@ -93,18 +96,21 @@ int main(int argc, char** argv) try {
     server.parse(argc, argv,
                  {{'m', "max-threads", "N", "at most N at once, the backlog holds the rest (4096)",
                    [&](auto v) { max_threads = tcp::number("--max-threads", v, "1", "100000"); }},
-                  {'p', "pool", "N", "N threads from the start, so N clients at once", [&](auto v) { pool = tcp::number("--pool", v, "1", "10000"); }}});
+                  {'p', "pool", "N", "N threads from the start, so N clients at once",
+                   [&](auto v) { pool = tcp::number("--pool", v, "1", "10000"); }}});
 
     raise_descriptor_limit();
     main_thread = pthread_self();
     auto stop = [](int) { ++stopping; };
-    tcp::Signals signals{{SIGCHLD, [](int) {}}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    tcp::Signals signals{
+        {SIGCHLD, [](int) {}}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     tcp::Descriptor listener = server.listen();
     for (size_t i = 0; i < pool; ++i)
         if (int error = start_thread(pool_thread, &listener)) tcp::fail("pthread_create", error);
     for (bool thread_failed = false; !stopping;) {
         bool room = !pool && shared.current < max_threads;
-        if (!signals.wait(room ? listener.fd() : -1) || stopping) continue;  // signals are handled here and nowhere else
+        if (!signals.wait(room ? listener.fd() : -1) || stopping)
+            continue;  // signals are handled here and nowhere else
         auto connection = tcp::accept(listener, server.idle_timeout);
         if (!connection) continue;
         ++shared.current;
@@ -115,7 +121,10 @@ int main(int argc, char** argv) try {
             --shared.current;
             continue;
         }
-        while (int error = stopping ? 0 : start_thread(thread, task)) {  // no thread to be had: the client waits, the others are served
+        while (int error =
+                   stopping
+                       ? 0
+                       : start_thread(thread, task)) {  // no thread to be had: the client waits, the others are served
             if (!std::exchange(thread_failed, true)) tcp::log("waiting", "pthread_create: %s", strerror(error));
             signals.wait(-1, std::chrono::milliseconds(100));
         }
@@ -126,6 +135,4 @@ int main(int argc, char** argv) try {
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
     _exit(0);  // the threads that are left go with the process, and the kernel closes their sockets
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

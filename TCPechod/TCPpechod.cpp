@@ -1,4 +1,5 @@
-// TCPpechod - the preforked echo server: a pool of children, forked before the first client comes, that accept themselves.
+// TCPpechod - the preforked echo server: a pool of children, forked before the first client comes, that accept
+// themselves.
 //
 //   TCPpechod [options] [port]          default port 8990
 //
@@ -20,14 +21,16 @@ static std::vector<size_t> empty_places;
 static Concurrent_options server{{8990}};
 static std::vector<tcp::Descriptor> listeners;  // one, or one for each place
 static tcp::Descriptor lock;                    // --accept locked: who holds it may call accept()
-static volatile sig_atomic_t stopping = 0;  // how often we were told to
+static volatile sig_atomic_t stopping = 0;      // how often we were told to
 
 // What arrives goes back, until the peer's FIN.
 static size_t echo(const tcp::Connection& connection, bool verbose) {
     static char buffer[256 * 1024];
     size_t total = 0;
     while (size_t n = tcp::read(connection, buffer, sizeof buffer)) {
-        if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
+        if (verbose)
+            tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n,
+                     tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
         shared.totals.bytes += n;
@@ -48,13 +51,15 @@ static void serve(tcp::Connection connection, bool verbose) {
 }
 
 // The accept loop, in every child. The kernel gives a new connection to one of those that sleep in accept(), and wakes
-// only that one; with `lock` the others sleep in lockf() instead, as they had to where accept() woke them all (UNP 30.6).
+// only that one; with `lock` the others sleep in lockf() instead, as they had to where accept() woke them all (UNP
+// 30.6).
 [[noreturn]] static void child(size_t place, pid_t parent) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);  // else the pool outlives a parent that is killed, and keeps the port
+    prctl(PR_SET_PDEATHSIG, SIGTERM);   // else the pool outlives a parent that is killed, and keeps the port
     if (getppid() != parent) _exit(0);  // it has been, before we said so
     try {
         for (;;) {
-            if (lock.fd() >= 0 && lockf(lock.fd(), F_LOCK, 0)) tcp::fail("lockf");  // unlocked by the kernel if we are killed
+            if (lock.fd() >= 0 && lockf(lock.fd(), F_LOCK, 0))
+                tcp::fail("lockf");  // unlocked by the kernel if we are killed
             auto connection = tcp::accept(listeners[place % listeners.size()], server.idle_timeout);
             if (lock.fd() >= 0 && lockf(lock.fd(), F_ULOCK, 0)) tcp::fail("lockf");
             if (!connection) continue;
@@ -69,8 +74,8 @@ static void serve(tcp::Connection connection, bool verbose) {
     _exit(0);  // not exit(): what the parent registered to run at its end is not ours to run
 }
 
-// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One that we
-// never forked, left to us by a shell that called exec(), had no place here.
+// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One
+// that we never forked, left to us by a shell that called exec(), had no place here.
 static void reap(int) {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
@@ -79,14 +84,18 @@ static void reap(int) {
         empty_places.push_back(child->second);
         shared.serving[child->second] = false;
         children.erase(child);
-        if (!stopping) tcp::log("child", "%d ended by signal %d, another takes its place", pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        if (!stopping)
+            tcp::log("child", "%d ended by signal %d, another takes its place", pid,
+                     WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     }
 }
 
-static void report_totals(int) { shared.totals.log(std::count(std::begin(shared.serving), std::end(shared.serving), true)); }
+static void report_totals(int) {
+    shared.totals.log(std::count(std::begin(shared.serving), std::end(shared.serving), true));
+}
 
-// The parent keeps all of them open and never accepts: whoever waits in the queue of a child that is killed waits for the
-// next child. A listening socket that is closed by its last owner resets everybody in its queue.
+// The parent keeps all of them open and never accepts: whoever waits in the queue of a child that is killed waits for
+// the next child. A listening socket that is closed by its last owner resets everybody in its queue.
 static void open_listeners(size_t count) {
     if (count > 1) tcp::add_socket_option(server.socket_options, "reuseport");
     while (listeners.size() < count) {
@@ -121,14 +130,17 @@ static std::vector<pid_t> pids() {
 int main(int argc, char** argv) try {
     size_t max_children = 8;
     std::string way = "shared";
-    server.parse(argc, argv,
-                 {{'m', "max-children", "N", "N children from the start, so N clients at once (8)",
-                   [&](auto v) { max_children = tcp::number("--max-children", v, "1", "1024"); }},
-                  {0, "accept", "WAY", "shared, locked, or reuseport: a listening socket each", [&](auto v) { way = v; }}});
-    if (way != "shared" && way != "locked" && way != "reuseport") throw tcp::Usage_error("--accept must be shared, locked or reuseport");
+    server.parse(
+        argc, argv,
+        {{'m', "max-children", "N", "N children from the start, so N clients at once (8)",
+          [&](auto v) { max_children = tcp::number("--max-children", v, "1", "1024"); }},
+         {0, "accept", "WAY", "shared, locked, or reuseport: a listening socket each", [&](auto v) { way = v; }}});
+    if (way != "shared" && way != "locked" && way != "reuseport")
+        throw tcp::Usage_error("--accept must be shared, locked or reuseport");
 
     auto stop = [](int) { stopping = stopping + 1; };
-    tcp::Signals signals{{SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    tcp::Signals signals{
+        {SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
     open_listeners(way == "reuseport" ? max_children : 1);
     if (way == "locked") lock = tcp::Descriptor(memfd_create("accept lock", MFD_CLOEXEC));
     while (empty_places.size() < max_children) empty_places.push_back(empty_places.size());
@@ -142,6 +154,4 @@ int main(int argc, char** argv) try {
     tcp::end_children(signals, server.grace, pids, [] { return stopping > 1; });
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

@@ -1,5 +1,5 @@
-// concurrent.hpp - what TCPechod, TCPpechod, TCPmtechod and TCPmechod share and no lab is about: the totals that they log
-// (Comer's), and the options --grace and --stats.
+// concurrent.hpp - what TCPechod, TCPpechod, TCPmtechod and TCPmechod share and no lab is about: the totals that they
+// log (Comer's), and the options --grace and --stats.
 #pragma once
 #include "../tcp.hpp"
 
@@ -23,13 +23,15 @@ struct Totals {
     /// Logs "stats ..."; `current`: connections in service.
     void log(size_t current) const {
         double n = std::max<double>(1, completed);
-        tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current, completed.load(),
-                 microseconds / n / 1e6, bytes / n, bytes.load());
+        tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current,
+                 completed.load(), microseconds / n / 1e6, bytes / n, bytes.load());
     }
 };
 
-/// A zeroed T in memory that fork() shares instead of copying (mmap(2)). For static variables: ends the program if there is none.
-template <typename T> T& shared_with_children() {
+/// A zeroed T in memory that fork() shares instead of copying (mmap(2)). For static variables: ends the program if
+/// there is none.
+template <typename T>
+T& shared_with_children() {
     void* memory = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) exit(tcp::report(std::system_error(errno, std::generic_category(), "mmap")));
     return *new (memory) T;
@@ -39,11 +41,14 @@ struct Concurrent_options : tcp::Server_options {
     tcp::Duration grace{}, stats{};
 
     void parse(int argc, char** argv, std::vector<tcp::Option> table) {
-        table.push_back({'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)", [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }});
-        table.push_back({'s', "stats", "D", "log the totals every D (SIGUSR1: now)", [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }});
+        table.push_back({'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
+                         [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }});
+        table.push_back({'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
+                         [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }});
         Server_options::parse(argc, argv, table);
     }
-    /// The listening socket; and from here on SIGALRM every --stats (setitimer(2), which a forked child does not inherit).
+    /// The listening socket; and from here on SIGALRM every --stats (setitimer(2), which a forked child does not
+    /// inherit).
     tcp::Descriptor listen() {
         timeval interval{stats.count() / 1000000000, stats.count() % 1000000000 / 1000};
         itimerval timer{interval, interval};
@@ -53,7 +58,8 @@ struct Concurrent_options : tcp::Server_options {
 };
 
 /// Lets signals in until `over()`, for --grace at most.
-template <typename Condition> void wait_for_the_last(const tcp::Signals& signals, tcp::Duration grace, Condition over) {
+template <typename Condition>
+void wait_for_the_last(const tcp::Signals& signals, tcp::Duration grace, Condition over) {
     auto end = Clock::now() + grace;
     for (auto left = grace; !over() && left.count() > 0; left = end - Clock::now()) signals.wait(-1, left);
 }

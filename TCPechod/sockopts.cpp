@@ -1,10 +1,11 @@
-// sockopts - socket options, asked and got: default, what was asked for, what the kernel made of it, what accept() inherits.
+// sockopts - socket options, asked and got: default, what was asked for, what the kernel made of it, what accept()
+// inherits.
 //
 //   sockopts [NAME[=VALUE]...]          e.g. sockopts keepalive rcvbuf=64k maxseg=1000
 //
-// Look for: the kernel doubles buffer sizes, rounds seconds to SYN retries, and keeps a request in its own bounds; strace
-// shows setsockopt return 0 all the same. Most options of a listening socket are there again on every socket accepted from
-// it (linger too: RST where FIN was promised), but O_NONBLOCK, which belongs to the descriptor, is not.
+// Look for: the kernel doubles buffer sizes, rounds seconds to SYN retries, and keeps a request in its own bounds;
+// strace shows setsockopt return 0 all the same. Most options of a listening socket are there again on every socket
+// accepted from it (linger too: RST where FIN was promised), but O_NONBLOCK, which belongs to the descriptor, is not.
 #include "../tcp.hpp"
 
 using Values = std::vector<std::string>;  // one for each row of the table
@@ -40,7 +41,8 @@ static tcp::Connection accepted_from(const tcp::Descriptor& listener) {
 int main(int argc, char** argv) try {
     tcp::Socket_options asked;
     auto list = [&](auto) { tcp::add_socket_option(asked, "list"); };
-    auto names = tcp::parse_options(argc, argv, "[NAME[=VALUE]...]", {{'l', "list", nullptr, "what each option does", list}}, 0, 100);
+    auto names = tcp::parse_options(argc, argv, "[NAME[=VALUE]...]",
+                                    {{'l', "list", nullptr, "what each option does", list}}, 0, 100);
     for (auto name : names) tcp::add_socket_option(asked, name);
 
     auto defaults = values_of(tcp::Descriptor(socket(AF_INET, SOCK_STREAM, 0)));
@@ -51,17 +53,17 @@ int main(int argc, char** argv) try {
     printf("%-14s %-8s %10s %10s %10s %10s\n", "option", "unit", "default", "asked", "listening", "accepted");
     size_t row = 0;
     auto print = [&](const char* name, const char* unit, const std::string& wish) {
-        printf("%-14s %-8s %10s %10s %10s %10s\n", name, unit, defaults[row].c_str(), wish.c_str(), set[row].c_str(), inherited[row].c_str());
+        printf("%-14s %-8s %10s %10s %10s %10s\n", name, unit, defaults[row].c_str(), wish.c_str(), set[row].c_str(),
+               inherited[row].c_str());
         ++row;
     };
     for (auto& option : tcp::socket_options) {
         std::string wish = "-";
-        for (auto& [wanted, value] : asked) if (wanted == &option) wish = std::to_string(value);
+        for (auto& [wanted, value] : asked)
+            if (wanted == &option) wish = std::to_string(value);
         print(option.name, option.unit, wish);
     }
     print("reuseaddr", "0|1", "1");
     print("O_NONBLOCK", "0|1", "1");
     return fflush(stdout) ? 1 : 0;
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

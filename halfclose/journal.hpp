@@ -44,20 +44,27 @@ struct Journal {
     void set_level(const char* name) {
         for (level = DEBUG; level <= ERROR; ++level)
             if (!strcasecmp(name, names[level])) return;
-        throw tcp::Usage_error("--log-level must be debug, info, warn or error, not " + tcp::printable(name, strlen(name)));
+        throw tcp::Usage_error("--log-level must be debug, info, warn or error, not " +
+                               tcp::printable(name, strlen(name)));
     }
     /// What happened: `verb` for the text log, `message` for the records; null: not there. One write(2) each.
-    void operator()(Level severity, const char* verb, const char* message, std::initializer_list<Field> fields = {}, bool grouped = true) const {
+    void operator()(Level severity, const char* verb, const char* message, std::initializer_list<Field> fields = {},
+                    bool grouped = true) const {
         if (severity < level || !(json ? message : verb)) return;
         std::string text = grouped ? first : "";
         auto word = [](std::string name) { return name == "size" ? "bytes" : name; };  // the whole suite's word for it
-        for (auto& f : fields) text += (text.empty() ? "" : json ? "," : " ") + (json ? quoted(f.name) + ":" : word(f.name) + "=") + f.value;
+        for (auto& f : fields)
+            text += (text.empty() ? ""
+                     : json       ? ","
+                                  : " ") +
+                    (json ? quoted(f.name) + ":" : word(f.name) + "=") + f.value;
         if (!json) return tcp::log(verb, "%s", text.c_str());
         timespec now;
         char head[128], time[32];
         clock_gettime(CLOCK_REALTIME, &now);
         strftime(time, sizeof time, "%FT%T", gmtime(&now.tv_sec));
-        snprintf(head, sizeof head, "{\"time\":\"%s.%09ldZ\",\"level\":\"%s\",\"msg\":", time, now.tv_nsec, names[severity]);
+        snprintf(head, sizeof head, "{\"time\":\"%s.%09ldZ\",\"level\":\"%s\",\"msg\":", time, now.tv_nsec,
+                 names[severity]);
         if (grouped) text = quoted(group) + ":{" + text + "}";
         std::string record = head + quoted(message) + (text.empty() ? "" : ",") + text + "}\n";
         tcp::write_line(STDOUT_FILENO, record.data(), record.size());

@@ -40,10 +40,10 @@ struct Segment {
     int64_t length = 0, window = -1;
     // Found out when the segment is put into its connection:
     int side = client;
-    int64_t seq = 0, ack = 0;      // relative: a SYN has 0, the first byte of data 1
-    int64_t fresh = 0;             // sequence numbers (bytes, SYN, FIN) never seen before
-    bool fills_gap = false;        // fresh, and something later came first: reordered on the way
-    bool again = false;            // all of it has been sent before
+    int64_t seq = 0, ack = 0;  // relative: a SYN has 0, the first byte of data 1
+    int64_t fresh = 0;         // sequence numbers (bytes, SYN, FIN) never seen before
+    bool fills_gap = false;    // fresh, and something later came first: reordered on the way
+    bool again = false;        // all of it has been sent before
     int64_t space() const { return length + syn + fin; }
     int64_t end() const { return seq + space(); }
     /// "C:PSH(6)": the sender and, in the textbook's notation, what is sent.
@@ -62,9 +62,9 @@ class Coverage {
     std::map<int64_t, int64_t> seen_{{-(int64_t(1) << 40), 0}};  // start -> end, apart from each other
 
 public:
-    int64_t top() const { return seen_.rbegin()->second; }                  // after the highest
-    int64_t contiguous() const { return seen_.begin()->second; }            // after the last before the first gap
-    int64_t add(int64_t from, int64_t to) {                                 // how many of them are new
+    int64_t top() const { return seen_.rbegin()->second; }        // after the highest
+    int64_t contiguous() const { return seen_.begin()->second; }  // after the last before the first gap
+    int64_t add(int64_t from, int64_t to) {                       // how many of them are new
         if (from >= to) return 0;
         int64_t fresh = to - from;
         auto it = seen_.upper_bound(from);
@@ -81,12 +81,12 @@ public:
 
 /// What is known about one sender while its segments are read.
 struct Sender {
-    bool syn_acked = false;      // it has sent a SYN+ACK
-    bool known = false;          // the sequence number that counts as 0 is known
-    uint32_t base = 0;           // that number
-    int64_t printed_base = 0;    // what tcpdump without -S subtracts less than we do: 1 after a start without SYN
+    bool syn_acked = false;    // it has sent a SYN+ACK
+    bool known = false;        // the sequence number that counts as 0 is known
+    uint32_t base = 0;         // that number
+    int64_t printed_base = 0;  // what tcpdump without -S subtracts less than we do: 1 after a start without SYN
     Coverage coverage;
-    int64_t acked = 0;           // highest acknowledgement number it sent
+    int64_t acked = 0;  // highest acknowledgement number it sent
     void begin(uint32_t first, int64_t from) {
         known = true, base = first, coverage = {};
         coverage.add(-1, from);
@@ -97,20 +97,23 @@ struct Sender {
 enum class Printed { absolute, relative, unknown };
 
 struct Connection {
-    Endpoint end[2];             // end[client], end[server]
-    bool whole = false;          // begins with a SYN
-    bool acked = false;          // has a segment with an ACK
+    Endpoint end[2];     // end[client], end[server]
+    bool whole = false;  // begins with a SYN
+    bool acked = false;  // has a segment with an ACK
     std::vector<Segment> segments;
     Sender sender[2];
 
-    /// The relative number of a printed number of `side`; if nobody knows how it was printed, what is nearer to where it is at.
+    /// The relative number of a printed number of `side`; if nobody knows how it was printed, what is nearer to where
+    /// it is at.
     int64_t relative(int side, uint32_t number, Printed printed) const {
         const Sender& s = sender[side];
         int64_t at = s.coverage.top();
         int64_t as_absolute = at + int32_t(number - s.base - uint32_t(at));
         int64_t as_relative = at + int32_t(number + uint32_t(s.printed_base) - uint32_t(at));
         if (printed == Printed::relative && whole) return as_relative;
-        return printed == Printed::absolute || std::llabs(as_absolute - at) <= std::llabs(as_relative - at) ? as_absolute : as_relative;
+        return printed == Printed::absolute || std::llabs(as_absolute - at) <= std::llabs(as_relative - at)
+                   ? as_absolute
+                   : as_relative;
     }
     /// A SYN of somebody who has already sent another one: the port pair begins again. The answer to a SYN is not that,
     /// nor is the peer's own first SYN (simultaneous open).
@@ -124,8 +127,10 @@ struct Connection {
         s.side = s.from == end[client] ? client : server;
         Sender &me = sender[s.side], &peer = sender[other(s.side)];
         // tcpdump makes only segments with an ACK relative, and not the first of them.
-        if (s.syn || !s.acks) printed = Printed::absolute;
-        else if (!std::exchange(acked, true) && printed == Printed::relative) printed = Printed::unknown;
+        if (s.syn || !s.acks)
+            printed = Printed::absolute;
+        else if (!std::exchange(acked, true) && printed == Printed::relative)
+            printed = Printed::unknown;
         if (s.syn) {
             if (!me.known || me.base != s.raw_seq) me.begin(s.raw_seq, 0);
             acked |= s.acks;
@@ -138,7 +143,8 @@ struct Connection {
         bool late = s.end() <= me.coverage.top();  // else something before it may be sent again, cut otherwise
         if (!s.rst) s.fresh = me.coverage.add(s.seq, s.end());
         s.fills_gap = late && s.fresh > 0;
-        bool answers_syn = s.syn && s.acks && !std::exchange(me.syn_acked, true);  // new, although the SYN was there before
+        bool answers_syn =
+            s.syn && s.acks && !std::exchange(me.syn_acked, true);  // new, although the SYN was there before
         s.again = s.space() > 0 && s.fresh == 0 && !s.rst && !answers_syn;
         if (s.acks) me.acked = std::max(me.acked, s.ack);
         segments.push_back(std::move(s));
@@ -146,14 +152,16 @@ struct Connection {
 };
 
 /// Thrown for a file that cannot be read as a capture.
-struct Unreadable : std::runtime_error { using runtime_error::runtime_error; };
+struct Unreadable : std::runtime_error {
+    using runtime_error::runtime_error;
+};
 
 struct Capture {
     std::vector<Connection> connections;
-    string note;                 // what tcpdump said about the file, such as that it is cut off
-    bool epoch = false;          // times count from 1970, not from midnight or from the first packet
+    string note;         // what tcpdump said about the file, such as that it is cut off
+    bool epoch = false;  // times count from 1970, not from midnight or from the first packet
     size_t segments = 0;
-    int64_t end = INT64_MIN;     // time of the last segment
+    int64_t end = INT64_MIN;  // time of the last segment
 };
 
 }  // namespace lab

@@ -1,4 +1,5 @@
-// enter - a command on a host of a lab that `labs/run --keep` holds, with every right over the three hosts and no other.
+// enter - a command on a host of a lab that `labs/run --keep` holds, with every right over the three hosts and no
+// other.
 //
 //   enter -- PID HOST COMMAND...    PID: the process that holds the hosts; `labs/run --enter HOST` knows it
 //
@@ -20,7 +21,8 @@ static tcp::Descriptor namespace_file(const std::string& path) {
 }
 
 static bool same_file(const char* left, const std::string& right) {
-    struct stat l{}, r{};
+    struct stat l {
+    }, r{};
     return !stat(left, &l) && !stat(right.c_str(), &r) && l.st_dev == r.st_dev && l.st_ino == r.st_ino;
 }
 
@@ -31,16 +33,19 @@ static void keep_capabilities() {
     if (syscall(SYS_capget, &header, sets)) tcp::fail("capget");
     for (auto& set : sets) set.inheritable = set.permitted;
     if (syscall(SYS_capset, &header, sets)) tcp::fail("capset");
-    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; ++capability)
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
 }
 
 int main(int argc, char** argv) try {
     auto operands = tcp::parse_options(argc, argv, "-- PID HOST COMMAND...", {}, 3, INT_MAX);
-    std::string process = "/proc/" + std::to_string(tcp::number("PID", operands[0], "1", "4194304")), host = operands[1];
-    if (host.find('/') != host.npos) throw tcp::Usage_error("HOST must be a name, not " + tcp::printable(host.data(), host.size()));
+    std::string process = "/proc/" + std::to_string(tcp::number("PID", operands[0], "1", "4194304")),
+                host = operands[1];
+    if (host.find('/') != host.npos)
+        throw tcp::Usage_error("HOST must be a name, not " + tcp::printable(host.data(), host.size()));
     tcp::Descriptor user = namespace_file(process + "/ns/user"), mounts = namespace_file(process + "/ns/mnt"),
-                    pids = namespace_file(process + "/ns/pid_for_children"), network = namespace_file(process + "/root/run/netns/" + host),
-                    here = namespace_file(".");
+                    pids = namespace_file(process + "/ns/pid_for_children"),
+                    network = namespace_file(process + "/root/run/netns/" + host), here = namespace_file(".");
     if (!same_file("/proc/self/ns/user", process + "/ns/user")) {
         if (setns(user.fd(), CLONE_NEWUSER)) tcp::fail("setns user");
         keep_capabilities();
@@ -60,6 +65,4 @@ int main(int argc, char** argv) try {
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

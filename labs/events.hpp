@@ -1,5 +1,5 @@
-// events.hpp - what happens once in a connection: each SYN, FIN, RST and byte of data. What TCP leaves to chance is taken
-// away here: retransmissions, pure ACKs, the order of arrival where the sequence numbers know better.
+// events.hpp - what happens once in a connection: each SYN, FIN, RST and byte of data. What TCP leaves to chance is
+// taken away here: retransmissions, pure ACKs, the order of arrival where the sequence numbers know better.
 #pragma once
 #include <algorithm>
 #include "capture.hpp"
@@ -12,12 +12,13 @@ enum class Kind { syn, syn_ack, data, fin, rst, ack, anything };
 struct Event {
     int side;
     Kind kind;
-    int64_t bytes;      // of data
-    size_t segment;     // where in the connection
-    bool again = false; // sent more than once
+    int64_t bytes;       // of data
+    size_t segment;      // where in the connection
+    bool again = false;  // sent more than once
     string text() const {
         static const char* const names[] = {"SYN", "SYN+ACK", "", "FIN", "RST"};
-        return string(side == client ? "C:" : "S:") + (kind == Kind::data ? "PSH(" + std::to_string(bytes) + ")" : names[int(kind)]) + (again ? "*" : "");
+        return string(side == client ? "C:" : "S:") +
+               (kind == Kind::data ? "PSH(" + std::to_string(bytes) + ")" : names[int(kind)]) + (again ? "*" : "");
     }
 };
 
@@ -47,10 +48,10 @@ class Events {
     const Connection& connection_;
     std::vector<Event> events_;
     Coverage coverage_[2];
-    std::map<int64_t, size_t> data_[2];                                 // sequence number -> event
+    std::map<int64_t, size_t> data_[2];  // sequence number -> event
     size_t first_[2][int(Kind::anything)], held_fin_[2] = {SIZE_MAX, SIZE_MAX};
 
-    void once(const Segment& s, size_t at, Kind kind) {                 // the second time it is the same event again
+    void once(const Segment& s, size_t at, Kind kind) {  // the second time it is the same event again
         size_t& event = first_[s.side][int(kind)];
         if (event != SIZE_MAX) return void(events_[event].again = true);
         event = events_.size();
@@ -66,13 +67,15 @@ class Events {
         if (s.rst) return once(s, at, Kind::rst);
         if (s.syn) once(s, at, s.acks ? Kind::syn_ack : Kind::syn);
         int64_t from = s.seq + s.syn, fresh = coverage_[s.side].add(from, from + s.length);
-        if (fresh < s.length)                                           // some or all of it is sent again
-            for (auto it = data_[s.side].lower_bound(from + s.length); it != data_[s.side].begin() && (--it)->first + events_[it->second].bytes > from;)
+        if (fresh < s.length)  // some or all of it is sent again
+            for (auto it = data_[s.side].lower_bound(from + s.length);
+                 it != data_[s.side].begin() && (--it)->first + events_[it->second].bytes > from;)
                 events_[it->second].again = true;
         if (fresh > 0) data_[s.side][from] = events_.size(), events_.push_back({s.side, Kind::data, fresh, at});
         size_t& held = held_fin_[s.side];
-        bool overtook = s.fin && coverage_[s.side].contiguous() < s.end() - 1 && first_[s.side][int(Kind::fin)] == SIZE_MAX;
-        if (s.fin && held == SIZE_MAX) overtook && gap_is_filled(s, at) ? void(held = at) : once(s, at, Kind::fin);
+        bool overtook =
+            s.fin && coverage_[s.side].contiguous() < s.end() - 1 && first_[s.side][int(Kind::fin)] == SIZE_MAX;
+        if (s.fin && held == SIZE_MAX) overtook&& gap_is_filled(s, at) ? void(held = at) : once(s, at, Kind::fin);
         if (held != SIZE_MAX && coverage_[s.side].contiguous() >= connection_.segments[held].end() - 1)
             once(connection_.segments[held], at, Kind::fin), held = SIZE_MAX;
     }

@@ -11,12 +11,12 @@ namespace lab {
 
 /// One line of either: at this time, on the host with this end of a connection.
 struct Observation {
-    int64_t time = 0;               // microseconds; of the day if not `epoch`
+    int64_t time = 0;  // microseconds; of the day if not `epoch`
     bool epoch = false;
-    string local, remote;           // "10.98.0.1:8990"; local is empty where a server's log does not say it
-    std::optional<State> state;     // what statelog saw; State::closed: the socket is gone
-    string verb, call;              // what the program logged, and the call behind it: "closed" and "close()"
-    string port;                    // the server's, where its log has said on which it listens
+    string local, remote;        // "10.98.0.1:8990"; local is empty where a server's log does not say it
+    std::optional<State> state;  // what statelog saw; State::closed: the socket is gone
+    string verb, call;           // what the program logged, and the call behind it: "closed" and "close()"
+    string port;                 // the server's, where its log has said on which it listens
     int file = 0;
 };
 
@@ -53,14 +53,16 @@ inline std::optional<State> state_named(const string& word) {
 inline string value_of(const string& line, const string& key, const string& ends = " \t") {
     size_t at = line.find(key);
     if (at == line.npos) return "";
-    return line.substr(at + key.size(), std::min(line.find_first_of(ends, at + key.size()), line.size()) - at - key.size());
+    return line.substr(at + key.size(),
+                       std::min(line.find_first_of(ends, at + key.size()), line.size()) - at - key.size());
 }
 
 /// "1795242576.252525" or "06:29:36.675331"
 inline bool read_time(const string& text, Observation& o) {
     int h = 0, m = 0;
     double s = 0;
-    if (sscanf(text.c_str(), "%2d:%2d:%lf", &h, &m, &s) == 3 && s >= 0 && s < 61) return o.time = (int64_t(h) * 3600 + m * 60) * 1000000 + std::llround(s * 1e6), true;
+    if (sscanf(text.c_str(), "%2d:%2d:%lf", &h, &m, &s) == 3 && s >= 0 && s < 61)
+        return o.time = (int64_t(h) * 3600 + m * 60) * 1000000 + std::llround(s * 1e6), true;
     long long seconds = 0, us = 0;
     if (sscanf(text.c_str(), "%12lld.%6lld", &seconds, &us) != 2 || seconds < 0 || us < 0) return false;
     return o.epoch = true, o.time = seconds * 1000000 + us, true;
@@ -74,7 +76,9 @@ inline bool parse_state(const string& line, Observation& o) {
         o.local = member("local"), o.remote = member("remote"), o.state = state_named(member("to"));
         if (!read_time(member("time"), o)) return false;
     } else {
-        if (sscanf(line.c_str(), "%63s %79s %79s %19s -> %19s", time, local, remote, from, to) != 5 || !read_time(time, o)) return false;
+        if (sscanf(line.c_str(), "%63s %79s %79s %19s -> %19s", time, local, remote, from, to) != 5 ||
+            !read_time(time, o))
+            return false;
         o.local = local, o.remote = remote, o.state = state_named(to);
     }
     o.local = plain_address(o.local), o.remote = plain_address(o.remote);
@@ -83,8 +87,9 @@ inline bool parse_state(const string& line, Observation& o) {
 
 /// What the application called, for a verb of the log.
 inline string call_for(const string& verb, const string& line) {
-    static const std::map<string, string> calls{{"accepted", "accept()"}, {"connected", "connect()"}, {"fin", "read()=0"}, {"closed", "close()"},
-                                                {"half-closed", "shutdown()"}, {"reset", "ECONNRESET"}, {"refused", "refused"}};
+    static const std::map<string, string> calls{
+        {"accepted", "accept()"},      {"connected", "connect()"}, {"fin", "read()=0"},   {"closed", "close()"},
+        {"half-closed", "shutdown()"}, {"reset", "ECONNRESET"},    {"refused", "refused"}};
     if (verb != "read" && verb != "wrote") return calls.count(verb) ? calls.at(verb) : verb.substr(0, 11);
     long long bytes = atoll(value_of(line, "bytes=").c_str());
     string size = bytes >= 10000 ? std::to_string(bytes / 1000) + "k" : std::to_string(bytes);
@@ -92,19 +97,24 @@ inline string call_for(const string& verb, const string& line) {
 }
 
 /// Which connection a process has said it is a client of: its own lines after that do not repeat it.
-struct Client { string local, remote; };
+struct Client {
+    string local, remote;
+};
 
 /// A line of a program's log: "NAME[pid]: hh:mm:ss.uuuuuu VERB key=value ...".
 inline bool parse_log(const string& line, Observation& o, std::map<string, Client>& clients) {
     char program[80], time[40], verb[24];
-    if (sscanf(line.c_str(), "%79[^] ]]: %39s %23s", program, time, verb) != 3 || !read_time(time, o) || o.epoch) return false;
+    if (sscanf(line.c_str(), "%79[^] ]]: %39s %23s", program, time, verb) != 3 || !read_time(time, o) || o.epoch)
+        return false;
     o.verb = verb;
     for (char c : o.verb)
         if (!islower((unsigned char)c) && c != '-') return false;
     o.remote = value_of(line, " peer=");
-    if (size_t at = line.find(" reset read "); o.remote.empty() && at != line.npos) o.remote = line.substr(at + 12, line.find(": ", at) - at - 12);
+    if (size_t at = line.find(" reset read "); o.remote.empty() && at != line.npos)
+        o.remote = line.substr(at + 12, line.find(": ", at) - at - 12);
     if (string local = value_of(line, " local="); !local.empty()) clients[program] = {local, o.remote};
-    if (auto client = clients.find(program); client != clients.end()) o.local = client->second.local, o.remote = client->second.remote;
+    if (auto client = clients.find(program); client != clients.end())
+        o.local = client->second.local, o.remote = client->second.remote;
     o.local = plain_address(o.local), o.remote = plain_address(o.remote), o.call = call_for(o.verb, line);
     return !o.remote.empty();
 }
@@ -131,13 +141,17 @@ inline void read_observations(const string& path, int file, std::vector<Observat
 /// The end of the connection that the observation is about; -1: another connection's.
 inline int side_of(const Connection& c, const Observation& o) {
     for (int side : {client, server})
-        if (o.remote == c.end[other(side)].text() && (o.local.empty() ? side == server && (o.port.empty() || o.port == c.end[server].port) : o.local == c.end[side].text())) return side;
+        if (o.remote == c.end[other(side)].text() &&
+            (o.local.empty() ? side == server && (o.port.empty() || o.port == c.end[server].port)
+                             : o.local == c.end[side].text()))
+            return side;
     return -1;
 }
 /// The server's port is listened on, before the connection.
 inline bool is_listener(const Capture& capture, const Connection& c, const Observation& o) {
     int64_t start = c.segments[0].time;
-    return o.state == State::listen && o.local.substr(o.local.rfind(':') + 1) == c.end[server].port && on_the_clock_of(capture, start, o) <= start;
+    return o.state == State::listen && o.local.substr(o.local.rfind(':') + 1) == c.end[server].port &&
+           on_the_clock_of(capture, start, o) <= start;
 }
 inline bool begins(const Observation& o, const Observation* before) {
     if (!o.state) return o.verb == "accepted" || o.verb == "connected";
@@ -145,14 +159,16 @@ inline bool begins(const Observation& o, const Observation* before) {
     return opening && (!before || *before->state == State::closed || *before->state >= State::fin_wait1);
 }
 
-/// What was observed of one connection of the capture. Where others have used the same pair of ports before or after it, the
-/// order tells whose it is, if as many were observed as captured; else the time does.
-inline std::vector<const Observation*> observed_of(const Capture& capture, const Connection& c, const std::vector<Observation>& all) {
+/// What was observed of one connection of the capture. Where others have used the same pair of ports before or after
+/// it, the order tells whose it is, if as many were observed as captured; else the time does.
+inline std::vector<const Observation*> observed_of(const Capture& capture, const Connection& c,
+                                                   const std::vector<Observation>& all) {
     std::vector<const Connection*> alike;
     for (auto& k : capture.connections)
         if (std::minmax(k.end[client], k.end[server]) == std::minmax(c.end[client], c.end[server])) alike.push_back(&k);
     size_t number = std::find(alike.begin(), alike.end(), &c) - alike.begin();
-    std::map<std::tuple<int, int, bool>, std::vector<std::vector<const Observation*>>> witnesses;  // of a file, for one side
+    std::map<std::tuple<int, int, bool>, std::vector<std::vector<const Observation*>>>
+        witnesses;  // of a file, for one side
     std::vector<const Observation*> mine;
     for (auto& o : all) {
         int side = side_of(c, o);
@@ -166,7 +182,8 @@ inline std::vector<const Observation*> observed_of(const Capture& capture, const
         for (size_t g = 0; g < groups.size(); ++g)
             for (auto* o : groups[g]) {
                 int64_t time = on_the_clock_of(capture, c.segments[0].time, *o);
-                bool then = (number == 0 || time >= c.segments[0].time - 1000) && (number + 1 == alike.size() || time < alike[number + 1]->segments[0].time);
+                bool then = (number == 0 || time >= c.segments[0].time - 1000) &&
+                            (number + 1 == alike.size() || time < alike[number + 1]->segments[0].time);
                 if (alike.size() == 1 || (groups.size() == alike.size() ? g == number : then)) mine.push_back(o);
             }
     return mine;

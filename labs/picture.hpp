@@ -15,13 +15,13 @@ struct Cell {
 };
 
 struct Row {
-    int64_t time = 0, until = 0;       // `until`: of the last segment, where several are folded into the row
+    int64_t time = 0, until = 0;  // `until`: of the last segment, where several are folded into the row
     Cell cell[2];
-    size_t segment = no_segment;       // whose arrow starts here
-    size_t arrives = no_segment;       // whose arrow ends here, when that is another row
-    bool received = true;              // false: the arrow is lost on its way
-    bool wrong = false;                // nobody may send this segment now
-    size_t folded = 0;                 // so many segments in one row, described by `note`
+    size_t segment = no_segment;  // whose arrow starts here
+    size_t arrives = no_segment;  // whose arrow ends here, when that is another row
+    bool received = true;         // false: the arrow is lost on its way
+    bool wrong = false;           // nobody may send this segment now
+    size_t folded = 0;            // so many segments in one row, described by `note`
     string note;
     static constexpr size_t no_segment = SIZE_MAX;
 };
@@ -29,7 +29,7 @@ struct Row {
 struct Picture {
     const Connection* connection = nullptr;
     std::vector<Row> rows;
-    std::vector<string> remarks;       // below the rows: what contradicts, in words
+    std::vector<string> remarks;  // below the rows: what contradicts, in words
 };
 
 /// The arrow's words: "PSH(6) seq 1 ack 1".
@@ -42,9 +42,13 @@ inline string label(const Segment& s) {
 
 /// A row of data, an ACK, a read or a write, and nothing else: many of them are folded into one.
 inline bool is_plain(const Row& r, const std::vector<Segment>& segments) {
-    auto transfer = [](const string& call) { return call.empty() || call.compare(0, 6, "read()") == 0 || call.compare(0, 6, "write(") == 0; };
+    auto transfer = [](const string& call) {
+        return call.empty() || call.compare(0, 6, "read()") == 0 || call.compare(0, 6, "write(") == 0;
+    };
     if (r.cell[client].claim != Claim::none || r.cell[server].claim != Claim::none) return false;
-    if (!transfer(r.cell[client].call) || !transfer(r.cell[server].call) || r.cell[client].call == "read()=0" || r.cell[server].call == "read()=0") return false;
+    if (!transfer(r.cell[client].call) || !transfer(r.cell[server].call) || r.cell[client].call == "read()=0" ||
+        r.cell[server].call == "read()=0")
+        return false;
     if (r.segment == Row::no_segment) return r.arrives == Row::no_segment;
     const Segment& s = segments[r.segment];
     return r.received && !r.wrong && !s.syn && !s.fin && !s.rst;
@@ -57,7 +61,8 @@ inline Row folded(const std::vector<Row>& rows, size_t from, size_t to, const st
     int64_t bytes[2] = {}, again = 0;
     size_t count = 0;
     for (size_t i = from; i < to; ++i)
-        if (size_t s = rows[i].segment; s != Row::no_segment) ++count, bytes[segments[s].side] += segments[s].length, again += segments[s].again;
+        if (size_t s = rows[i].segment; s != Row::no_segment)
+            ++count, bytes[segments[s].side] += segments[s].length, again += segments[s].again;
     r.note = count ? std::to_string(count) + " segments" : std::to_string(r.folded) + " calls";
     for (int side : {client, server})
         if (bytes[side]) r.note += string(side == client ? ", C:(" : ", S:(") + std::to_string(bytes[side]) + ")";

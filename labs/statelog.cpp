@@ -2,16 +2,18 @@
 //
 //   statelog [options]          until interrupted, or --for D
 //
-// The kernel lets everybody read its table of sockets, /proc/net/tcp (proc(5)): looking again and again shows the states
-// come and go, TIME_WAIT too, which belongs to no process. What lasts less than the pause between two looks is missed:
-// FIN_WAIT2 often does. A row may be skipped while the table changes under us, so a socket is gone when two looks miss it.
+// The kernel lets everybody read its table of sockets, /proc/net/tcp (proc(5)): looking again and again shows the
+// states come and go, TIME_WAIT too, which belongs to no process. What lasts less than the pause between two looks is
+// missed: FIN_WAIT2 often does. A row may be skipped while the table changes under us, so a socket is gone when two
+// looks miss it.
 #include "../tcp.hpp"
 
 using Clock = std::chrono::system_clock;
 using std::string;
 
-static const char* const state_names[] = {"?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
-                                          "CLOSED", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"};
+static const char* const state_names[] = {"?",         "ESTABLISHED", "SYN_SENT", "SYN_RECV",   "FIN_WAIT1",
+                                          "FIN_WAIT2", "TIME_WAIT",   "CLOSED",   "CLOSE_WAIT", "LAST_ACK",
+                                          "LISTEN",    "CLOSING",     "SYN_RECV"};
 static const int gone = 0;
 static volatile sig_atomic_t stopping = 0;
 
@@ -38,17 +40,22 @@ static string address(const string& hex) {
     return a.text();
 }
 
-static void print(Clock::time_point now, const string& local, const string& remote, int from, int to, const Options& options) {
+static void print(Clock::time_point now, const string& local, const string& remote, int from, int to,
+                  const Options& options) {
     long us = long(std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count());
     time_t seconds = us / 1000000;
     tm clock;
     char time[40], line[300];
     localtime_r(&seconds, &clock);
-    if (options.time_of_day) snprintf(time, sizeof time, "%02d:%02d:%02d.%06ld", clock.tm_hour, clock.tm_min, clock.tm_sec, us % 1000000);
-    else snprintf(time, sizeof time, "%ld.%06ld", long(seconds), us % 1000000);
-    const char* format = options.json ? "{\"time\":\"%s\",\"local\":\"%s\",\"remote\":\"%s\",\"from\":\"%s\",\"to\":\"%s\"}\n" : "%s %s %s %s -> %s\n";
-    int size = snprintf(line, sizeof line, format, time, address(local).c_str(), address(remote).c_str(), from == gone ? "-" : state_names[from],
-                        to == gone ? "-" : state_names[to]);
+    if (options.time_of_day)
+        snprintf(time, sizeof time, "%02d:%02d:%02d.%06ld", clock.tm_hour, clock.tm_min, clock.tm_sec, us % 1000000);
+    else
+        snprintf(time, sizeof time, "%ld.%06ld", long(seconds), us % 1000000);
+    const char* format = options.json
+                             ? "{\"time\":\"%s\",\"local\":\"%s\",\"remote\":\"%s\",\"from\":\"%s\",\"to\":\"%s\"}\n"
+                             : "%s %s %s %s -> %s\n";
+    int size = snprintf(line, sizeof line, format, time, address(local).c_str(), address(remote).c_str(),
+                        from == gone ? "-" : state_names[from], to == gone ? "-" : state_names[to]);
     if (write(STDOUT_FILENO, line, size) != size) tcp::fail("write");
 }
 
@@ -70,7 +77,8 @@ static void look(const char* path, const Options& options) {
         if (sscanf(line, " %*u: %40[0-9A-F:] %40[0-9A-F:] %x", local, remote, &state) != 3 || state > 12) continue;
         if (!strchr(local, ':') || !strchr(remote, ':') || !wanted(local, remote, options)) continue;
         Socket& socket = sockets[{local, remote}];
-        if (std::exchange(socket.seen, true)) continue;  // a second row: an old TIME_WAIT beside its successor, or the same again
+        if (std::exchange(socket.seen, true))
+            continue;  // a second row: an old TIME_WAIT beside its successor, or the same again
         if (socket.state != int(state)) print(Clock::now(), local, remote, socket.state, int(state), options);
         socket.state = int(state);
     }
@@ -92,11 +100,16 @@ static void look_at_all(const Options& options) {
 int main(int argc, char** argv) try {
     Options options;
     tcp::parse_options(argc, argv, "[options]",
-        {{'p', "port", "N", "sockets with this port at either end; several times: any of them", [&](auto v) { options.ports.push_back(tcp::number("--port", v, "1", "65535")); }},
-         {'e', "every", "D", "look every D (2ms)", [&](auto v) { options.every = tcp::duration("--every", v, "100us", "1m"); }},
-         {'f', "for", "D", "end after D (0: when interrupted)", [&](auto v) { options.limit = tcp::duration("--for", v, "0", "24h"); }},
-         {'j', "json", nullptr, "a JSON object a line", [&](auto) { options.json = true; }},
-         {'t', "time-of-day", nullptr, "hh:mm:ss.uuuuuu instead of seconds since 1970", [&](auto) { options.time_of_day = true; }}}, 0, 0);
+                       {{'p', "port", "N", "sockets with this port at either end; several times: any of them",
+                         [&](auto v) { options.ports.push_back(tcp::number("--port", v, "1", "65535")); }},
+                        {'e', "every", "D", "look every D (2ms)",
+                         [&](auto v) { options.every = tcp::duration("--every", v, "100us", "1m"); }},
+                        {'f', "for", "D", "end after D (0: when interrupted)",
+                         [&](auto v) { options.limit = tcp::duration("--for", v, "0", "24h"); }},
+                        {'j', "json", nullptr, "a JSON object a line", [&](auto) { options.json = true; }},
+                        {'t', "time-of-day", nullptr, "hh:mm:ss.uuuuuu instead of seconds since 1970",
+                         [&](auto) { options.time_of_day = true; }}},
+                       0, 0);
     auto stop = [](int) { stopping = 1; };
     tcp::Signals signals{{SIGINT, stop}, {SIGTERM, stop}};
     if (access("/proc/net/tcp", R_OK)) tcp::fail("/proc/net/tcp");
@@ -104,11 +117,10 @@ int main(int argc, char** argv) try {
     for (bool first = true, last = false; !last; first = false) {
         last = stopping || (options.limit.count() && before - start >= options.limit);
         look_at_all(options);
-        if (first) tcp::log("watching", "every=%gms", double(options.every.count()) / 1e6);  // scripts wait for this line
+        if (first)
+            tcp::log("watching", "every=%gms", double(options.every.count()) / 1e6);  // scripts wait for this line
         auto cost = std::chrono::steady_clock::now() - before;  // on a host whose table is long a look is dear:
         signals.wait(-1, std::max<tcp::Duration>(options.every, 4 * cost));  // a fifth of a processor at the most
         before = std::chrono::steady_clock::now();
     }
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

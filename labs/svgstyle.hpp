@@ -1,5 +1,5 @@
-// svgstyle.hpp - how the SVG looks, in light and in dark. What is observed, inferred or contradicting differs by outline,
-// weight and sign first, by colour last; the colours are told apart by everybody (Okabe and Ito's).
+// svgstyle.hpp - how the SVG looks, in light and in dark. What is observed, inferred or contradicting differs by
+// outline, weight and sign first, by colour last; the colours are told apart by everybody (Okabe and Ito's).
 #pragma once
 #include <string>
 
@@ -8,7 +8,13 @@ namespace lab {
 /// Text for XML: nothing in it is markup, and nothing is outside of printable ASCII.
 inline std::string escaped(const std::string& text) {
     std::string safe;
-    for (char c : text) safe += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : c < ' ' || c > '~' ? "?" : std::string(1, c);
+    for (char c : text)
+        safe += c == '<'             ? "&lt;"
+                : c == '>'           ? "&gt;"
+                : c == '&'           ? "&amp;"
+                : c == '"'           ? "&quot;"
+                : c < ' ' || c > '~' ? "?"
+                                     : std::string(1, c);
     return safe;
 }
 

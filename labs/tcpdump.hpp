@@ -22,13 +22,15 @@ inline bool split_endpoint(const string& text, Endpoint& endpoint) {
     return true;
 }
 
-/// The clock that stands at the beginning of a line: -tt (epoch), -tttt (date and time), none of them (time of day), -ttt
-/// and -ttttt (a blank, then the time since the line before, or since the first).
+/// The clock that stands at the beginning of a line: -tt (epoch), -tttt (date and time), none of them (time of day),
+/// -ttt and -ttttt (a blank, then the time since the line before, or since the first).
 class Clock {
     int64_t day_ = 0, before_ = 0;
     bool decreases_ = false;
 
-    static int64_t microseconds(double seconds) { return seconds >= 0 && seconds < 61 ? std::llround(seconds * 1e6) : 0; }
+    static int64_t microseconds(double seconds) {
+        return seconds >= 0 && seconds < 61 ? std::llround(seconds * 1e6) : 0;
+    }
 
 public:
     bool epoch = false, since = false;
@@ -39,7 +41,8 @@ public:
         since |= *text == ' ';
         if (sscanf(text, "%d-%d-%d%n", &year, &month, &dayofmonth, &at) == 3 && at >= 8) {
             tm date{};
-            date.tm_year = std::min(std::max(year, 1970), 9999) - 1900, date.tm_mon = month - 1, date.tm_mday = dayofmonth, date.tm_isdst = -1;
+            date.tm_year = std::min(std::max(year, 1970), 9999) - 1900, date.tm_mon = month - 1,
+            date.tm_mday = dayofmonth, date.tm_isdst = -1;
             if (sscanf(text + at, "%d:%d:%lf", &h, &m, &s) != 3) return before_;
             date.tm_hour = h % 24, date.tm_min = m % 60;
             return epoch = true, before_ = int64_t(mktime(&date)) * 1000000 + microseconds(s);
@@ -50,7 +53,8 @@ public:
             if (!since && now + day_ + 43200000000 < before_) day_ += 86400000000;  // midnight
             return before_ = now + day_;
         }
-        if (long long seconds = 0; sscanf(text, "%lld.%n", &seconds, &at) == 1 && at > 0 && seconds < 1LL << 40 && seconds >= 0) {
+        if (long long seconds = 0;
+            sscanf(text, "%lld.%n", &seconds, &at) == 1 && at > 0 && seconds < 1LL << 40 && seconds >= 0) {
             string digits = string(text + at, strspn(text + at, "0123456789")).substr(0, 6);
             digits.resize(6, '0');
             return epoch = true, before_ = seconds * 1000000 + atol(digits.c_str());
@@ -68,11 +72,15 @@ inline bool parse_segment(const string& line, Segment& s) {
     if (arrow == line.npos || close == line.npos || close - flags > 24) return false;
     size_t start = arrow ? line.rfind(' ', arrow - 1) : line.npos;
     start = start == line.npos ? 0 : start + 1;
-    if (!split_endpoint(line.substr(start, arrow - start), s.from) || !split_endpoint(line.substr(arrow + 3, flags - arrow - 3), s.to)) return false;
+    if (!split_endpoint(line.substr(start, arrow - start), s.from) ||
+        !split_endpoint(line.substr(arrow + 3, flags - arrow - 3), s.to))
+        return false;
     for (size_t i = flags + 9; i < close; ++i) {
-        s.syn |= line[i] == 'S', s.fin |= line[i] == 'F', s.rst |= line[i] == 'R', s.push |= line[i] == 'P', s.acks |= line[i] == '.';
+        s.syn |= line[i] == 'S', s.fin |= line[i] == 'F', s.rst |= line[i] == 'R', s.push |= line[i] == 'P',
+            s.acks |= line[i] == '.';
     }
-    int64_t seq = number_after(line, ", seq ", close), ack = number_after(line, ", ack ", close), length = number_after(line, ", length ", close);
+    int64_t seq = number_after(line, ", seq ", close), ack = number_after(line, ", ack ", close),
+            length = number_after(line, ", length ", close);
     s.has_seq = seq >= 0, s.acks &= ack >= 0;
     s.raw_seq = uint32_t(std::max<int64_t>(seq, 0)), s.raw_ack = uint32_t(std::max<int64_t>(ack, 0));
     size_t colon = s.has_seq ? line.find_first_not_of("0123456789", line.find(", seq ", close) + 6) : line.npos;
@@ -90,8 +98,10 @@ inline bool next_line(FILE* file, string& line) {
     if (!fgets(buffer, sizeof buffer, file)) return false;
     line = buffer;
     for (size_t n = line.size(); n == sizeof buffer - 1 && buffer[n - 1] != '\n'; n = strlen(buffer))
-        if (!fgets(buffer, sizeof buffer, file)) break;
-        else if (strlen(buffer) < sizeof buffer - 1) break;
+        if (!fgets(buffer, sizeof buffer, file))
+            break;
+        else if (strlen(buffer) < sizeof buffer - 1)
+            break;
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
     return true;
 }
@@ -108,8 +118,10 @@ public:
         if (at == current_.end() || capture.connections[at->second].begins_again(s)) {
             Connection fresh;
             fresh.whole = s.syn;
-            // Who opens is the client. Without a SYN: who answers from the port that looks more like a server's, the lower.
-            bool from_server = s.syn ? s.acks : strtoul(s.from.port.c_str(), nullptr, 10) < strtoul(s.to.port.c_str(), nullptr, 10);
+            // Who opens is the client. Without a SYN: who answers from the port that looks more like a server's, the
+            // lower.
+            bool from_server =
+                s.syn ? s.acks : strtoul(s.from.port.c_str(), nullptr, 10) < strtoul(s.to.port.c_str(), nullptr, 10);
             fresh.end[client] = from_server ? s.to : s.from, fresh.end[server] = from_server ? s.from : s.to;
             current_[key] = capture.connections.size();
             capture.connections.push_back(std::move(fresh));
@@ -129,7 +141,10 @@ inline Printed printed_how(const std::vector<Segment>& segments) {
         relative += number < 65536, absolute += number - isn->second < 65536;
     };
     for (auto& s : segments) {
-        if (s.syn) { syn[{s.from, s.to}] = s.raw_seq; continue; }
+        if (s.syn) {
+            syn[{s.from, s.to}] = s.raw_seq;
+            continue;
+        }
         if (s.has_seq) look(s.from, s.to, s.raw_seq);
         if (s.acks) look(s.to, s.from, s.raw_ack);
     }
@@ -143,7 +158,8 @@ inline Capture read_lines(FILE* lines, Printed printed) {
     string line, header, note;
     while (next_line(lines, line)) {
         size_t blanks = strspn(line.c_str(), " "), number = blanks + strspn(line.c_str() + blanks, "0123456789");
-        if (number > blanks && line.compare(number, 2, "  ") == 0) line.erase(0, number + 2);  // -#: "    1  12:00:00.000000 IP"
+        if (number > blanks && line.compare(number, 2, "  ") == 0)
+            line.erase(0, number + 2);  // -#: "    1  12:00:00.000000 IP"
         if (line.compare(0, 9, "tcpdump: ") == 0) note = line.substr(9);
         bool indented = line.empty() || line[0] == '\t' || line.compare(0, 4, "    ") == 0;
         if (!indented) {  // -v prints the IP header first and the segment on the next, indented line
@@ -169,33 +185,44 @@ inline Capture read_lines(FILE* lines, Printed printed) {
     return std::move(grouping.capture);
 }
 
-/// Reads the file at `path`: a pcap or pcapng through tcpdump, anything else as tcpdump's text; "-" is standard input, text.
+/// Reads the file at `path`: a pcap or pcapng through tcpdump, anything else as tcpdump's text; "-" is standard
+/// input, text.
 inline Capture read_capture(const string& path) {
     FILE* file = path == "-" ? stdin : fopen(path.c_str(), "re");
     if (!file) throw Unreadable(path + ": " + strerror(errno));
     unsigned char magic[4] = {};
     size_t size = file == stdin ? 0 : fread(magic, 1, 4, file);
-    if (ferror(file)) { int e = errno; fclose(file); throw Unreadable(path + ": " + strerror(e)); }
+    if (ferror(file)) {
+        int e = errno;
+        fclose(file);
+        throw Unreadable(path + ": " + strerror(e));
+    }
     uint32_t word = uint32_t(magic[0]) << 24 | magic[1] << 16 | magic[2] << 8 | magic[3];
-    bool pcap = size == 4 && (word == 0xd4c3b2a1 || word == 0xa1b2c3d4 || word == 0x4d3cb2a1 || word == 0xa1b23c4d || word == 0x0a0d0d0a);
+    bool pcap = size == 4 && (word == 0xd4c3b2a1 || word == 0xa1b2c3d4 || word == 0x4d3cb2a1 || word == 0xa1b23c4d ||
+                              word == 0x0a0d0d0a);
     if (!pcap) {
         if (file != stdin) rewind(file);
         Capture capture = read_lines(file, Printed::unknown);
         if (file != stdin) fclose(file);
-        if (capture.segments == 0 && file == stdin) throw Unreadable("standard input: no TCP segments; it takes what tcpdump prints, a pcap has to be a file");
-        if (capture.segments == 0 && size > 0) throw Unreadable(path + ": no TCP segments; neither a pcap nor what tcpdump prints");
+        if (capture.segments == 0 && file == stdin)
+            throw Unreadable("standard input: no TCP segments; it takes what tcpdump prints, a pcap has to be a file");
+        if (capture.segments == 0 && size > 0)
+            throw Unreadable(path + ": no TCP segments; neither a pcap nor what tcpdump prints");
         return capture;
     }
     fclose(file);
     string quoted;
     for (char c : path) quoted += c == '\'' ? string("'\\''") : string(1, c);
     // -S: absolute sequence numbers; -vv: also those of segments without data (keep-alive probes); -K: no checksums.
-    FILE* lines = popen(("PATH=$PATH:/usr/sbin:/sbin exec tcpdump -n -tt -S -vv -K -r - <'" + quoted + "' 2>&1").c_str(), "re");
+    FILE* lines =
+        popen(("PATH=$PATH:/usr/sbin:/sbin exec tcpdump -n -tt -S -vv -K -r - <'" + quoted + "' 2>&1").c_str(), "re");
     if (!lines) throw Unreadable(string("tcpdump: ") + strerror(errno));
     Capture capture = read_lines(lines, Printed::absolute);
     int status = pclose(lines);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) throw Unreadable("tcpdump is not installed: apt-get install tcpdump");
-    if (capture.segments == 0 && status != 0) throw Unreadable(path + ": " + (capture.note.empty() ? "tcpdump cannot read it" : capture.note));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        throw Unreadable("tcpdump is not installed: apt-get install tcpdump");
+    if (capture.segments == 0 && status != 0)
+        throw Unreadable(path + ": " + (capture.note.empty() ? "tcpdump cannot read it" : capture.note));
     return capture;
 }
 

@@ -12,7 +12,9 @@ static size_t echo(const tcp::Connection& connection, bool verbose) {
     static char buffer[256 * 1024];
     size_t total = 0;
     while (size_t n = tcp::read(connection, buffer, sizeof buffer)) {
-        if (verbose) tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n, tcp::printable(buffer, n).c_str());
+        if (verbose)
+            tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n,
+                     tcp::printable(buffer, n).c_str());
         tcp::write_all(connection, buffer, n);
         total += n;
     }
@@ -52,6 +54,4 @@ int main(int argc, char** argv) try {
         tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
         serve(std::move(*connection), server.verbose, no_close);  // and nobody else until this client is done
     }
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

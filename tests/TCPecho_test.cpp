@@ -1,4 +1,5 @@
-// TCPecho_test.cpp - the client: against servers of every kind, the friendly ones of this suite and unfriendly ones made here.
+// TCPecho_test.cpp - the client: against servers of every kind, the friendly ones of this suite and unfriendly ones
+// made here.
 #include "catch.hpp"
 #include "support.hpp"
 
@@ -17,15 +18,18 @@ static std::vector<std::string> to(int port, std::vector<std::string> options = 
 
 TEST_CASE("TCPecho: every byte back, exit status 0", "[TCPecho]") {
     std::string name = GENERATE("seqserver", "TCPechod");
-    std::string input = GENERATE(std::string(), std::string("hello\n"), std::string("no newline"), std::string("\0\xff\x1b[2J", 6), lines(8 << 20));
+    std::string input = GENERATE(std::string(), std::string("hello\n"), std::string("no newline"),
+                                 std::string("\0\xff\x1b[2J", 6), lines(8 << 20));
     CAPTURE(name, input.size());
     Process server(name, {"0"});
     auto result = run("TCPecho", to(server.port()), input, 6 * patience);
     CHECK(result.status == 0);
     CHECK((result.out == input));
     std::string size = number(int(input.size()));
-    CHECK_THAT(result.err, ContainsSubstring("connected peer=127.0.0.1:" + number(server.port()) + " local=127.0.0.1:"));
-    CHECK_THAT(result.err, ContainsSubstring("fin the server has closed its side: sent=" + size + " received=" + size + "\n"));
+    CHECK_THAT(result.err,
+               ContainsSubstring("connected peer=127.0.0.1:" + number(server.port()) + " local=127.0.0.1:"));
+    CHECK_THAT(result.err,
+               ContainsSubstring("fin the server has closed its side: sent=" + size + " received=" + size + "\n"));
 }
 
 TEST_CASE("TCPecho: a line comes back before the next is typed", "[TCPecho]") {
@@ -90,7 +94,9 @@ TEST_CASE("TCPecho: the server ends in mid-stream, exit status 1", "[TCPecho]") 
     SECTION("with FIN") {
         server.close();
         CHECK(client.wait_exit() == 1);
-        CHECK_THAT(client.err(), ContainsSubstring("fin the server has closed its side: sent=5 received=5 before the end of our input"));
+        CHECK_THAT(
+            client.err(),
+            ContainsSubstring("fin the server has closed its side: sent=5 received=5 before the end of our input"));
     }
     SECTION("with RST") {
         server.reset();
@@ -130,7 +136,8 @@ TEST_CASE("TCPecho: --close says how the connection ends", "[TCPecho]") {
     CHECK(server.end() == (how == "orderly" ? Client::Fin : Client::Reset));
     server.close();
     CHECK(client.wait_exit() == (how == "unread" ? 1 : 0));
-    if (how == "orderly") CHECK_THAT(client.err(), ContainsSubstring("fin the server has closed its side: sent=5 received=5"));
+    if (how == "orderly")
+        CHECK_THAT(client.err(), ContainsSubstring("fin the server has closed its side: sent=5 received=5"));
     if (how == "abort") CHECK_THAT(client.err(), ContainsSubstring("closed by RST (SO_LINGER 0): sent=5 received=5"));
     if (how == "unread") CHECK_THAT(client.err(), ContainsSubstring("closed with data unread: sent=5 received=0"));
 }
@@ -144,7 +151,8 @@ TEST_CASE("TCPecho: --local-port", "[TCPecho]") {
     CHECK(sockets("ESTABLISHED", port, listener.port()) == 1);
     auto second = run("TCPecho", to(listener.port(), {"--local-port", number(port)}));
     CHECK(second.status == 1);
-    CHECK_THAT(second.err, ContainsSubstring("TCPecho: bind 0.0.0.0:" + number(port)) && ContainsSubstring("Address already in use"));
+    CHECK_THAT(second.err, ContainsSubstring("TCPecho: bind 0.0.0.0:" + number(port)) &&
+                               ContainsSubstring("Address already in use"));
 }
 
 TEST_CASE("TCPecho: nobody to connect to is a failure that names the address", "[TCPecho]") {
@@ -152,11 +160,13 @@ TEST_CASE("TCPecho: nobody to connect to is a failure that names the address", "
     gone.close();
     auto refused = run("TCPecho", to(gone.port()));
     CHECK(refused.status == 1);
-    CHECK_THAT(refused.err, ContainsSubstring("TCPecho: connect 127.0.0.1:" + number(gone.port()) + ": Connection refused"));
+    CHECK_THAT(refused.err,
+               ContainsSubstring("TCPecho: connect 127.0.0.1:" + number(gone.port()) + ": Connection refused"));
     Client occupies(full.port());
     auto silent = run("TCPecho", to(full.port(), {"--connect-timeout", "50ms"}));
     CHECK(silent.status == 1);
-    CHECK_THAT(silent.err, ContainsSubstring("TCPecho: connect 127.0.0.1:" + number(full.port()) + ": Connection timed out"));
+    CHECK_THAT(silent.err,
+               ContainsSubstring("TCPecho: connect 127.0.0.1:" + number(full.port()) + ": Connection timed out"));
     auto unknown = run("TCPecho", {"no.such.host.invalid"});
     CHECK(unknown.status == 2);
     CHECK_THAT(unknown.err, ContainsSubstring("TCPecho: no host \"no.such.host.invalid\""));
@@ -197,16 +207,20 @@ TEST_CASE("TCPecho: signals do not disturb it", "[TCPecho]") {
 }
 
 TEST_CASE("TCPecho: a wrong command line is one clear line and exit status 2", "[TCPecho]") {
-    struct Wrong { std::vector<std::string> args; std::string says; };
-    for (auto& wrong : std::vector<Wrong>{{{}, "usage: TCPecho [options] host [port]"},
-                                          {{"127.0.0.1", "1", "2"}, "usage: TCPecho [options] host [port]"},
-                                          {{"127.0.0.1", "0"}, "port must be 1..65535, not \"0\""},
-                                          {{"127.0.0.1", "echo"}, "port must be 1..65535, not \"echo\""},
-                                          {{"--close", "softly", "127.0.0.1"}, "--close must be orderly, abort or unread"},
-                                          {{"--local-port", "0", "127.0.0.1"}, "--local-port must be 1..65535, not \"0\""},
-                                          {{"--connect-timeout", "0", "127.0.0.1"}, "--connect-timeout must be 1ms..10m, not \"0\""},
-                                          {{"--option", "nagle", "127.0.0.1"}, "--option: no socket option \"nagle\""},
-                                          {{"a b\x1b"}, "no host \"a b\\x1b\""}}) {
+    struct Wrong {
+        std::vector<std::string> args;
+        std::string says;
+    };
+    for (auto& wrong :
+         std::vector<Wrong>{{{}, "usage: TCPecho [options] host [port]"},
+                            {{"127.0.0.1", "1", "2"}, "usage: TCPecho [options] host [port]"},
+                            {{"127.0.0.1", "0"}, "port must be 1..65535, not \"0\""},
+                            {{"127.0.0.1", "echo"}, "port must be 1..65535, not \"echo\""},
+                            {{"--close", "softly", "127.0.0.1"}, "--close must be orderly, abort or unread"},
+                            {{"--local-port", "0", "127.0.0.1"}, "--local-port must be 1..65535, not \"0\""},
+                            {{"--connect-timeout", "0", "127.0.0.1"}, "--connect-timeout must be 1ms..10m, not \"0\""},
+                            {{"--option", "nagle", "127.0.0.1"}, "--option: no socket option \"nagle\""},
+                            {{"a b\x1b"}, "no host \"a b\\x1b\""}}) {
         CAPTURE(wrong.says);
         auto result = run("TCPecho", wrong.args);
         CHECK(result.status == 2);

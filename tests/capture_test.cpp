@@ -1,5 +1,5 @@
-// capture_test.cpp - the reading of captures: bin/wire and bin/ladder stand on it. tests/captures/ has what tcpdump recorded
-// and printed in real runs; short scripts of segments, in tcpdump's own notation, are written here.
+// capture_test.cpp - the reading of captures: bin/wire and bin/ladder stand on it. tests/captures/ has what tcpdump
+// recorded and printed in real runs; short scripts of segments, in tcpdump's own notation, are written here.
 #include "catch.hpp"
 #include "segments.hpp"
 #include "support.hpp"
@@ -26,7 +26,8 @@ TEST_CASE("a pcap is read through tcpdump", "[seeing]") {
 
 TEST_CASE("every way tcpdump prints the same capture reads the same", "[seeing]") {
     auto wanted = read_file("echo.pcap");
-    for (string options : {"", "-S", "-t", "-tt", "-ttt", "-tttt", "-ttttt", "-e", "-v", "-vv", "-S -v -e", "-A", "-X -ttt", "-#", "-# -ttttt"}) {
+    for (string options : {"", "-S", "-t", "-tt", "-ttt", "-tttt", "-ttttt", "-e", "-v", "-vv", "-S -v -e", "-A",
+                           "-X -ttt", "-#", "-# -ttttt"}) {
         INFO("tcpdump " + options);
         FILE* printed = popen(("tcpdump -n " + options + " -r " + captures + "echo.pcap 2>/dev/null").c_str(), "r");
         auto capture = read_lines(printed, Printed::unknown);
@@ -84,7 +85,8 @@ TEST_CASE("sequence numbers wrap", "[seeing]") {
 }
 
 TEST_CASE("a new SYN on the same pair of ports begins another connection", "[seeing]") {
-    string twice = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK", 1000) + script("C:SYN S:SYN+ACK C:ACK C:RST", 900000);
+    string twice =
+        script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK", 1000) + script("C:SYN S:SYN+ACK C:ACK C:RST", 900000);
     CHECK(text_capture(twice).connections.size() == 2);
     string again = script("C:SYN C:SYN C:SYN S:SYN+ACK C:ACK", 1000);
     CHECK(text_capture(again).connections.size() == 1);
@@ -98,7 +100,8 @@ TEST_CASE("IPv6, and a text that ends in the middle", "[seeing]") {
     std::ifstream file(captures + "ipv6-cut-off.txt");
     std::stringstream whole;
     whole << file.rdbuf();
-    for (size_t size = 0; size < whole.str().size(); size += 7) CHECK(text_capture(whole.str().substr(0, size)).connections.size() <= 1);
+    for (size_t size = 0; size < whole.str().size(); size += 7)
+        CHECK(text_capture(whole.str().substr(0, size)).connections.size() <= 1);
 }
 
 TEST_CASE("a pcap that is cut off anywhere is read as far as it goes, or refused in one line", "[seeing]") {
@@ -113,20 +116,23 @@ TEST_CASE("a pcap that is cut off anywhere is read as far as it goes, or refused
         size_t segments = 0;
         try {
             segments = read_capture(path).segments;
-        } catch (const Unreadable& error) {
-            said = error.what();
-        }
-        CHECK(segments == (size < 114 ? 0 : (size - 24) / 90));  // a record is 16 bytes of its own and 74 of a packet, or some more
+        } catch (const Unreadable& error) { said = error.what(); }
+        CHECK(segments ==
+              (size < 114 ? 0 : (size - 24) / 90));  // a record is 16 bytes of its own and 74 of a packet, or some more
         CHECK((said.empty() || said.compare(0, path.size(), path) == 0));
     }
 }
 
 TEST_CASE("hostile text neither crashes nor gets through", "[seeing]") {
-    string evil = "12:00:00.0 IP <script>.1 > b\x1b[31m.\x07.2: Flags [S], seq 1, length 0\n"
-                  "12:00:00.0 IP 1.2.3.4.5 > 6.7.8.9.10: Flags [S], seq 99999999999999999999, ack 99999999999, length 18446744073709551615\n"
-                  "IP . > .: Flags [S], seq 1\nIP a. > .b: Flags [S]\n > : Flags []\n: Flags [\n > x: Flags [S\n"
-                  "99999999999999999999.5 IP a.1 > b.2: Flags [S.], seq 4294967295, ack 0, length 0\n"
-                  "-1:-1:-1.-1 IP a.1 > b.2: Flags [F], seq 5:1, length 99999\n0000-99-99 99:99:99 IP a.1 > b.2: Flags [R], seq 7\n" + string(100000, 'A') + "\n";
+    string evil =
+        "12:00:00.0 IP <script>.1 > b\x1b[31m.\x07.2: Flags [S], seq 1, length 0\n"
+        "12:00:00.0 IP 1.2.3.4.5 > 6.7.8.9.10: Flags [S], seq 99999999999999999999, ack 99999999999, length "
+        "18446744073709551615\n"
+        "IP . > .: Flags [S], seq 1\nIP a. > .b: Flags [S]\n > : Flags []\n: Flags [\n > x: Flags [S\n"
+        "99999999999999999999.5 IP a.1 > b.2: Flags [S.], seq 4294967295, ack 0, length 0\n"
+        "-1:-1:-1.-1 IP a.1 > b.2: Flags [F], seq 5:1, length 99999\n0000-99-99 99:99:99 IP a.1 > b.2: Flags [R], seq "
+        "7\n" +
+        string(100000, 'A') + "\n";
     auto capture = text_capture(evil + string("\0\xff\xfe", 3));
     for (auto& c : capture.connections) CHECK(c.end[client].text().find_first_of("<>\x1b\x07") == string::npos);
     auto timeless = text_capture("12:00:nan IP 1.2.3.4.5 > 6.7.8.9.10: Flags [S], seq 1, length 0\n").connections.at(0);
@@ -134,7 +140,8 @@ TEST_CASE("hostile text neither crashes nor gets through", "[seeing]") {
     unsigned random = 1;
     for (int round = 0; round < 300; ++round) {
         string text = script("C:SYN S:SYN+ACK C:ACK C:1(6) S:ACK S:1(6) C:ACK C:FIN S:FIN C:ACK", 1000);
-        for (int i = 0; i < 20; ++i) random = random * 1103515245 + 12345, text[(random >> 4) % text.size()] = char(random >> 20);
+        for (int i = 0; i < 20; ++i)
+            random = random * 1103515245 + 12345, text[(random >> 4) % text.size()] = char(random >> 20);
         for (auto& c : text_capture(text).connections) {
             State initial[2];
             transitions(c, initial);
@@ -144,7 +151,7 @@ TEST_CASE("hostile text neither crashes nor gets through", "[seeing]") {
     }
 }
 
-// ---- wire ------------------------------------------------------------------------------------------------------------
+// ---- wire ---------------------------------------------------------------------------------------------------------
 
 static bool as_expected(const string& seen, const string& expectation) {
     auto c = connection(seen);
@@ -155,22 +162,22 @@ static bool as_expected(const string& seen, const string& expectation) {
 TEST_CASE("what TCP leaves to chance makes no difference to wire", "[seeing]") {
     const string open = "C:SYN S:SYN+ACK C:ACK ", echo = open + "C:PSH(6) S:ACK S:PSH(6) C:ACK C:FIN S:ACK S:FIN C:ACK";
     CHECK(as_expected(open + "C:1(6) S:ACK S:1(6) C:ACK C:FIN S:ACK S:FIN C:ACK", echo));
-    CHECK(as_expected(open + "C:1(6) S:1(6) C:FIN S:FIN C:ACK", echo));                                // ACKs merged
-    CHECK(as_expected(open + "C:1(2) C:3(4) S:ACK S:1(1) S:2(5) C:ACK C:FIN S:FIN C:ACK", echo));      // data split
-    CHECK(as_expected(open + "C:1(6)F S:1(6)F C:ACK", open + "C:(6) C:FIN S:(6) S:FIN+ACK C:ACK"));    // FIN on data
-    CHECK(as_expected("C:SYN C:SYN S:SYN+ACK C:ACK C:1(6) C:1(6) S:ACK", open + "C:(6) S:ACK"));       // sent again
-    CHECK(as_expected(open + "C:4(3) C:1(3) C:7F S:ACK", open + "C:(6) C:FIN S:ACK"));                  // out of order
-    CHECK(as_expected(open + "C:7F C:1(6) S:ACK", open + "C:(6) C:FIN S:ACK"));                         // the FIN overtook
-    CHECK(as_expected(open + "C:1(13) S:ACK", open + "C:(6) C:(7) S:ACK"));                             // two writes merged
+    CHECK(as_expected(open + "C:1(6) S:1(6) C:FIN S:FIN C:ACK", echo));                              // ACKs merged
+    CHECK(as_expected(open + "C:1(2) C:3(4) S:ACK S:1(1) S:2(5) C:ACK C:FIN S:FIN C:ACK", echo));    // data split
+    CHECK(as_expected(open + "C:1(6)F S:1(6)F C:ACK", open + "C:(6) C:FIN S:(6) S:FIN+ACK C:ACK"));  // FIN on data
+    CHECK(as_expected("C:SYN C:SYN S:SYN+ACK C:ACK C:1(6) C:1(6) S:ACK", open + "C:(6) S:ACK"));     // sent again
+    CHECK(as_expected(open + "C:4(3) C:1(3) C:7F S:ACK", open + "C:(6) C:FIN S:ACK"));               // out of order
+    CHECK(as_expected(open + "C:7F C:1(6) S:ACK", open + "C:(6) C:FIN S:ACK"));                      // the FIN overtook
+    CHECK(as_expected(open + "C:1(13) S:ACK", open + "C:(6) C:(7) S:ACK"));  // two writes merged
     CHECK(as_expected(open + "C:1(6) S:RST S:RST", open + "C:(6) S:RST"));
 }
 
 TEST_CASE("what TCP promises is demanded", "[seeing]") {
     const string open = "C:SYN S:SYN+ACK C:ACK ";
-    CHECK(!as_expected(open + "C:1(6)", open + "C:(6) S:ACK"));                // never acknowledged
-    CHECK(!as_expected(open + "C:1(6) S:ACK", open + "C:(5)"));                // a byte more
-    CHECK(!as_expected(open + "C:1(6) S:ACK", open + "C:(7)"));                // a byte less
-    CHECK(!as_expected(open + "C:FIN S:FIN C:ACK", open + "S:FIN C:FIN S:ACK"));  // the wrong side first
+    CHECK(!as_expected(open + "C:1(6)", open + "C:(6) S:ACK"));                         // never acknowledged
+    CHECK(!as_expected(open + "C:1(6) S:ACK", open + "C:(5)"));                         // a byte more
+    CHECK(!as_expected(open + "C:1(6) S:ACK", open + "C:(7)"));                         // a byte less
+    CHECK(!as_expected(open + "C:FIN S:FIN C:ACK", open + "S:FIN C:FIN S:ACK"));        // the wrong side first
     CHECK(!as_expected(open + "C:FIN S:FIN C:ACK C:RST", open + "C:FIN S:FIN C:ACK"));  // something more at the end
     CHECK(!as_expected(open + "C:FIN S:FIN C:ACK", open));
     CHECK(!as_expected("C:SYN S:RST", open));
@@ -178,7 +185,8 @@ TEST_CASE("what TCP promises is demanded", "[seeing]") {
 
 TEST_CASE("wire's groups, options, repetitions and gaps", "[seeing]") {
     const string open = "C:SYN S:SYN+ACK C:ACK ";
-    for (string seen : {"C:FIN S:FIN(1) C:ACK S:ACK", "S:FIN C:FIN(1) C:ACK S:ACK"}) CHECK(as_expected(open + seen, open + "{ C:FIN S:FIN } C:ACK S:ACK"));
+    for (string seen : {"C:FIN S:FIN(1) C:ACK S:ACK", "S:FIN C:FIN(1) C:ACK S:ACK"})
+        CHECK(as_expected(open + seen, open + "{ C:FIN S:FIN } C:ACK S:ACK"));
     CHECK(as_expected(open + "C:1(5) S:1(2) C:6(5) S:3(8) C:ACK S:ACK", open + "{ C:(10) S:(10) }"));
     CHECK(as_expected(open + "C:1(6) S:ACK", open + "C:(6) S:(6)?"));
     CHECK(!as_expected(open + "C:1(6) S:1(5) C:ACK", open + "C:(6) S:(6)?"));
@@ -191,12 +199,14 @@ TEST_CASE("wire's groups, options, repetitions and gaps", "[seeing]") {
     CHECK(!as_expected("C:SYN S:SYN+ACK C:ACK", "C:SYN* S:SYN+ACK C:ACK"));
     CHECK(as_expected(open + "C:1(6) C:1(6) S:ACK S:FIN S:FIN C:ACK", open + "C:(6)* S:ACK S:FIN* C:ACK"));
     CHECK(!as_expected(open + "C:1(6) S:ACK", open + "C:(6)* S:ACK"));
-    for (string bad : {"X:SYN", "C:", "C:SYNS", "{ C:SYN", "C:SYN }", "{ { } }", "{ ... }", "C:(0)", "C:(x)", "C:(6", "C:()", "SYN", "C:(6)(7)"})
+    for (string bad : {"X:SYN", "C:", "C:SYNS", "{ C:SYN", "C:SYN }", "{ { } }", "{ ... }", "C:(0)", "C:(x)", "C:(6",
+                       "C:()", "SYN", "C:(6)(7)"})
         CHECK_THROWS_AS(parse_expectation(bad), Bad_token);
 }
 
 TEST_CASE("wire as a program: silence, or the table with an arrow", "[seeing]") {
-    const string file = captures + "echo.pcap", echo = "C:SYN S:SYN+ACK C:ACK C:PSH(6) S:ACK S:PSH(6) C:ACK C:FIN S:ACK S:FIN C:ACK";
+    const string file = captures + "echo.pcap",
+                 echo = "C:SYN S:SYN+ACK C:ACK C:PSH(6) S:ACK S:PSH(6) C:ACK C:FIN S:ACK S:FIN C:ACK";
     auto wire = [](const std::vector<string>& args, int status) {
         Process p("wire", args);
         CHECK(p.wait_exit() == status);
@@ -204,7 +214,9 @@ TEST_CASE("wire as a program: silence, or the table with an arrow", "[seeing]") 
     };
     CHECK(wire({file, echo}, 0) == "");
     CHECK(wire({"--port", "8990", "--client", "10.98.7.2", file, echo}, 0) == "");
-    CHECK_THAT(wire({"--list", file}, 0), ContainsSubstring(" 10.98.7.1:8990 C:SYN S:SYN+ACK C:ACK C:PSH(6) S:ACK S:PSH(6) C:ACK C:FIN S:FIN C:ACK\n"));
+    CHECK_THAT(
+        wire({"--list", file}, 0),
+        ContainsSubstring(" 10.98.7.1:8990 C:SYN S:SYN+ACK C:ACK C:PSH(6) S:ACK S:PSH(6) C:ACK C:FIN S:FIN C:ACK\n"));
     string table = wire({file, "C:SYN S:SYN+ACK C:ACK C:PSH(6) S:PSH(6) S:FIN"}, 1);
     CHECK_THAT(table, ContainsSubstring("  --> S:FIN "));
     CHECK_THAT(table.substr(table.find("-->")), ContainsSubstring("C:FIN"));

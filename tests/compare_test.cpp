@@ -1,5 +1,5 @@
-// labs/compare and labs/bench: a tiny run measures every server, one of the student's own too; what cannot be is said; nothing
-// is left behind. How fast anything is, on this machine and today, is not asked.
+// labs/compare and labs/bench: a tiny run measures every server, one of the student's own too; what cannot be is
+// said; nothing is left behind. How fast anything is, on this machine and today, is not asked.
 #include "catch.hpp"
 #include "support.hpp"
 
@@ -9,11 +9,14 @@ using namespace test;
 
 namespace {
 
-// A directory, a command in a shell that has it as $dir and in its processes' environment, and what the command printed.
+// A directory, a command in a shell that has it as $dir and in its processes' environment, and what the command
+// printed.
 struct Shell {
     Directory directory;
     std::string dir = directory.path, output;
-    FILE* start(const std::string& command) const { return popen(("{ dir=" + dir + "; export dir; " + command + "; } 2>&1 </dev/null").c_str(), "r"); }
+    FILE* start(const std::string& command) const {
+        return popen(("{ dir=" + dir + "; export dir; " + command + "; } 2>&1 </dev/null").c_str(), "r");
+    }
     int run(const std::string& command) { return finish(start(command), output); }
     // A server of the student's own, called as "./yours PORT".
     void program(const std::string& name, const std::string& line) const {
@@ -26,7 +29,8 @@ struct Shell {
             std::string called, environment;
             std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), called);
             std::ifstream file("/proc/" + std::to_string(pid) + "/environ");
-            while (std::getline(file, environment, '\0')) n += environment == "dir=" + dir && (name.empty() || called == name);
+            while (std::getline(file, environment, '\0'))
+                n += environment == "dir=" + dir && (name.empty() || called == name);
         }
         return n;
     }
@@ -40,8 +44,11 @@ struct Shell {
             std::istringstream cells(line + ",");
             std::vector<std::string> row;
             while (std::getline(cells, cell, ',')) row.push_back(cell);
-            if (head.empty()) head = row;
-            else for (size_t i = (rows.emplace_back(), 0); i < std::min(row.size(), head.size()); ++i) rows.back()[head[i]] = row[i];
+            if (head.empty())
+                head = row;
+            else
+                for (size_t i = (rows.emplace_back(), 0); i < std::min(row.size(), head.size()); ++i)
+                    rows.back()[head[i]] = row[i];
         }
         return rows;
     }
@@ -67,7 +74,8 @@ TEST_CASE("compare: the family and a server of the student's own, with and witho
     for (size_t i = 0; i < 12; ++i) {
         auto& row = rows[i];
         CAPTURE(i, row["server"], row["hold"]);
-        CHECK(row["server"] == std::vector<std::string>{"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod", "mine"}[i % 6]);
+        CHECK(row["server"] ==
+              std::vector<std::string>{"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod", "mine"}[i % 6]);
         CHECK(row["clients"] == "2");
         CHECK(row["failed"] == "0");
         CHECK(std::stoi(row["processes"]) >= 1);
@@ -81,16 +89,19 @@ TEST_CASE("compare: the family and a server of the student's own, with and witho
             bool one_by_one = i % 6 == 0 || i % 6 == 5;
             CHECK(std::stod(row["predicted_one_by_one_s"]) == 0.1);
             CHECK(std::stod(row["predicted_at_once_s"]) == 0.05);
-            CHECK(std::stod(row["measured_s"]) >= std::stod(row[one_by_one ? "predicted_one_by_one_s" : "predicted_at_once_s"]));
+            CHECK(std::stod(row["measured_s"]) >=
+                  std::stod(row[one_by_one ? "predicted_one_by_one_s" : "predicted_at_once_s"]));
         }
     }
-    CHECK_THAT(shell.output, ContainsSubstring("\nhold 0\n") && ContainsSubstring("\nhold 50ms\n") && ContainsSubstring("one by one all at once  measured"));
+    CHECK_THAT(shell.output, ContainsSubstring("\nhold 0\n") && ContainsSubstring("\nhold 50ms\n") &&
+                                 ContainsSubstring("one by one all at once  measured"));
     if (system("command -v gnuplot >/dev/null")) {
         CHECK_THAT(shell.output, ContainsSubstring("(no gnuplot, no chart)"));
     } else {
         std::ifstream file(shell.dir + "/chart.svg");
         std::string chart((std::istreambuf_iterator<char>(file)), {});
-        CHECK_THAT(chart, ContainsSubstring("TCPmechod") && ContainsSubstring("mine") && ContainsSubstring("clients x hold") && ContainsSubstring("</svg>"));
+        CHECK_THAT(chart, ContainsSubstring("TCPmechod") && ContainsSubstring("mine") &&
+                              ContainsSubstring("clients x hold") && ContainsSubstring("</svg>"));
     }
     CHECK(shell.processes() == 0);
 }
@@ -108,7 +119,8 @@ TEST_CASE("compare: a server that does not listen is told, the others are measur
 TEST_CASE("compare: a wrong command line is one clear line and exit status 2, and nothing is measured", "[compare]") {
     if (!built("echoload")) return;
     Shell shell;
-    auto words = GENERATE(as<std::string>{}, "--clients 0", "--clients '8 many'", "--clients ''", "--holds 100", "--holds ''", "--time 0", "--time 2h", "--time", "--fast", "./no-such-server");
+    auto words = GENERATE(as<std::string>{}, "--clients 0", "--clients '8 many'", "--clients ''", "--holds 100",
+                          "--holds ''", "--time 0", "--time 2h", "--time", "--fast", "./no-such-server");
     CAPTURE(words);
     CHECK(shell.run("exec timeout 100 labs/compare -o $dir/out " + words) == 2);
     CAPTURE(shell.output);
@@ -137,7 +149,8 @@ TEST_CASE("bench: pairs, their median and their range", "[compare]") {
     double a = 0, b = 0, ratio = 0, low = 0, high = 0;
     size_t row = shell.output.find("\nnoise: ");
     REQUIRE(row != std::string::npos);
-    REQUIRE(sscanf(shell.output.c_str() + shell.output.find("clients ", row), "clients %lf %lf %lf (%lf..%lf)", &a, &b, &ratio, &low, &high) == 5);
+    REQUIRE(sscanf(shell.output.c_str() + shell.output.find("clients ", row), "clients %lf %lf %lf (%lf..%lf)", &a, &b,
+                   &ratio, &low, &high) == 5);
     CHECK(a > 0);
     CHECK(b > 0);
     CHECK(ratio == low);

@@ -11,12 +11,15 @@ using namespace test;
 
 struct Server {
     std::string name;
-    size_t holds;        // clients it serves at the same time
-    bool has_totals;     // SIGUSR1, --stats
-    bool bounded;        // --max-children
+    size_t holds;     // clients it serves at the same time
+    bool has_totals;  // SIGUSR1, --stats
+    bool bounded;     // --max-children
 };
-static const std::vector<Server> family = {{"seqserver", 1, false, false},    {"TCPechod", 4096, true, true}, {"TCPpechod", 8, true, true},
-                                           {"TCPmtechod", 1000, true, false}, {"TCPmechod", 1000, true, false}};
+static const std::vector<Server> family = {{"seqserver", 1, false, false},
+                                           {"TCPechod", 4096, true, true},
+                                           {"TCPpechod", 8, true, true},
+                                           {"TCPmtechod", 1000, true, false},
+                                           {"TCPmechod", 1000, true, false}};
 
 // Those that are built, or those of them that the condition picks.
 static std::vector<Server> servers(const std::function<bool(const Server&)>& wanted = [](auto&) { return true; }) {
@@ -56,17 +59,20 @@ static std::vector<pid_t> whole(const Process& server) {
     all.push_back(server.pid());
     return all;
 }
-static void signal_all(const Process& server, int number) { for (pid_t pid : whole(server)) kill(pid, number); }
-// Soft limit of a running program and its children; the hard limit stays, so that an ordinary user can lift it again. Done
-// by a process of the program's own user: not every root may (CAP_SYS_RESOURCE).
+static void signal_all(const Process& server, int number) {
+    for (pid_t pid : whole(server)) kill(pid, number);
+}
+// Soft limit of a running program and its children; the hard limit stays, so that an ordinary user can lift it again.
+// Done by a process of the program's own user: not every root may (CAP_SYS_RESOURCE).
 static void set_soft_limit(const Process& server, int resource, rlim_t value) {
     auto pids = whole(server);
     pid_t helper = fork();
     for (pid_t pid : helper == 0 ? pids : std::vector<pid_t>()) {
-        struct stat owner{};
+        struct stat owner {};
         rlimit now{};
         if (stat(("/proc/" + std::to_string(pid)).c_str(), &owner)) continue;  // a child that has ended
-        bool done = setresgid(owner.st_gid, owner.st_gid, gid_t(-1)) == 0 && setresuid(owner.st_uid, owner.st_uid, uid_t(-1)) == 0 &&
+        bool done = setresgid(owner.st_gid, owner.st_gid, gid_t(-1)) == 0 &&
+                    setresuid(owner.st_uid, owner.st_uid, uid_t(-1)) == 0 &&
                     prlimit(pid, __rlimit_resource(resource), nullptr, &now) == 0;
         now.rlim_cur = std::min(value, now.rlim_max);
         if ((!done || prlimit(pid, __rlimit_resource(resource), &now, nullptr)) && errno != ESRCH) _exit(1);
@@ -76,7 +82,11 @@ static void set_soft_limit(const Process& server, int resource, rlim_t value) {
     waitpid(helper, &status, 0);
     REQUIRE(status == 0);
 }
-static Time cpu_of(const Process& server) { Time sum{}; for (pid_t pid : whole(server)) sum += cpu_time(pid); return sum; }
+static Time cpu_of(const Process& server) {
+    Time sum{};
+    for (pid_t pid : whole(server)) sum += cpu_time(pid);
+    return sum;
+}
 // An ordinary user whom nobody else is, where we may choose; else who we are.
 static void become_somebody() {
     if (geteuid() == 0 && (setgroups(0, nullptr) || setgid(61017) || setuid(61017))) _exit(126);
@@ -117,7 +127,8 @@ TEST_CASE("echo: 300 clients at once", "[echo]") {
     for (int i = 0; i < 300; ++i) clients.emplace_back(server.port());
     for (size_t i = 0; i < clients.size(); ++i) clients[i].send(std::to_string(i) + pattern(1000));
     if (kind.holds >= clients.size())  // all of them are served while all of them are there
-        for (size_t i = 0; i < clients.size(); ++i) REQUIRE(clients[i].receive(std::to_string(i).size()) == std::to_string(i));
+        for (size_t i = 0; i < clients.size(); ++i)
+            REQUIRE(clients[i].receive(std::to_string(i).size()) == std::to_string(i));
     for (auto& client : clients) client.shutdown_write();
     size_t right = 0;
     for (size_t i = 0; i < clients.size(); ++i) {
@@ -159,7 +170,10 @@ TEST_CASE("echo: a client that resets in mid-stream disturbs nobody", "[echo]") 
         writer.join();
     }
     CHECK(serves(port));
-    CHECK(eventually([&] { std::string log = server.err(); return count(log, "Connection reset by peer\n") + count(log, "Broken pipe\n") == 10; }));
+    CHECK(eventually([&] {
+        std::string log = server.err();
+        return count(log, "Connection reset by peer\n") + count(log, "Broken pipe\n") == 10;
+    }));
     CHECK(server.running());
 }
 
@@ -219,18 +233,29 @@ TEST_CASE("echo: no descriptor, process or zombie is left behind", "[echo]") {
     int port = server.port();
     for (size_t i = 0; i < 2 * kind.holds && i < 20; ++i) REQUIRE(serves(port));  // whatever it opens once is open now
     size_t before_children = kind.name == "TCPpechod" ? kind.holds : 0;
-    auto descriptors = [&] { size_t sum = 0; for (pid_t pid : whole(server)) sum += open_descriptors(pid); return sum; };
-    REQUIRE(eventually([&] { return children_of(server.pid()).size() == before_children && sockets("ESTABLISHED", port) + sockets("CLOSE_WAIT", port) == 0; }));
+    auto descriptors = [&] {
+        size_t sum = 0;
+        for (pid_t pid : whole(server)) sum += open_descriptors(pid);
+        return sum;
+    };
+    REQUIRE(eventually([&] {
+        return children_of(server.pid()).size() == before_children &&
+               sockets("ESTABLISHED", port) + sockets("CLOSE_WAIT", port) == 0;
+    }));
     size_t before = descriptors();
     for (int i = 0; i < 50; ++i) {
         Client polite(port), rude(port);
         polite.send("hello"), rude.send("hello");
-        if (i % 2) rude.reset(); else polite.close(), rude.close();
+        if (i % 2)
+            rude.reset();
+        else
+            polite.close(), rude.close();
         if (i % 2) CHECK(polite.receive(5) == "hello");
     }
     CHECK(serves(port));
     CHECK(eventually([&] { return sockets("ESTABLISHED", port) + sockets("CLOSE_WAIT", port) == 0; }));
-    CHECK(eventually([&] { return zombies_of(server.pid()).empty() && children_of(server.pid()).size() == before_children; }));
+    CHECK(eventually(
+        [&] { return zombies_of(server.pid()).empty() && children_of(server.pid()).size() == before_children; }));
     CHECK(eventually([&] { return descriptors() == before; }));
 }
 
@@ -303,7 +328,8 @@ TEST_CASE("echo: restart on the port, with and without SO_REUSEADDR", "[echo]") 
         CHECK(second.wait_exit() == 1);
         // "1", or more if the port was somebody's a minute ago
         CHECK_THAT(second.err(), ContainsSubstring("bind 0.0.0.0:" + std::to_string(port) + " (the port has "));
-        CHECK_THAT(second.err(), ContainsSubstring(" " + state) && ContainsSubstring(": old connections hold it): Address already in use"));
+        CHECK_THAT(second.err(), ContainsSubstring(" " + state) &&
+                                     ContainsSubstring(": old connections hold it): Address already in use"));
     }
 }
 
@@ -314,7 +340,8 @@ TEST_CASE("echo: a second server on the port is told who holds it", "[echo]") {
     int port = first.port();
     auto second = run(kind.name, {"-a", "127.0.0.1:" + std::to_string(port)});
     CHECK(second.status == 1);
-    CHECK(second.err == kind.name + ": bind 127.0.0.1:" + std::to_string(port) + " (the port has 1 LISTEN: ss -ltnp shows whose): Address already in use\n");
+    CHECK(second.err == kind.name + ": bind 127.0.0.1:" + std::to_string(port) +
+                            " (the port has 1 LISTEN: ss -ltnp shows whose): Address already in use\n");
     CHECK(serves(port));
 }
 
@@ -333,7 +360,8 @@ TEST_CASE("echo: the killed parent's child keeps its client, and not the port", 
     client.send("y");
     CHECK(client.receive(1) == "y");
     client.close();
-    for (pid_t child : children) CHECK(eventually([&] { return waitpid(child, nullptr, WNOHANG) == child; }));  // ours by now: main.cpp
+    for (pid_t child : children)
+        CHECK(eventually([&] { return waitpid(child, nullptr, WNOHANG) == child; }));  // ours by now: main.cpp
 }
 
 TEST_CASE("echo: --max-children bounds the service, the accept queue holds the rest", "[echo]") {
@@ -391,7 +419,10 @@ TEST_CASE("echo: totals on SIGUSR1, and every now and then with --stats", "[echo
     held.reset();
     CHECK(totals("current=0 completed=4 "));
     Process periodic(kind.name, {"--stats", "20ms", "0"});
-    CHECK(eventually([&] { return count(periodic.err(), "stats current=0 completed=0 mean-time=0.000000s mean-bytes=0 total-bytes=0\n") >= 3; }));
+    CHECK(eventually([&] {
+        return count(periodic.err(), "stats current=0 completed=0 mean-time=0.000000s mean-bytes=0 total-bytes=0\n") >=
+               3;
+    }));
     CHECK(serves(periodic.port()));
 }
 
@@ -422,7 +453,8 @@ TEST_CASE("echo: out of descriptors it says so once, does not spin, and recovers
 
     if (kind.holds <= 40 || kind.name == "TCPechod") {  // these hold none: take the last one away
         set_soft_limit(server, RLIMIT_NOFILE, 3);
-        for (size_t i = 0; i < 2 * kind.holds + 1 && i < 20; ++i) clients.emplace_back(port), clients.back().send("x"), clients.back().shutdown_write();
+        for (size_t i = 0; i < 2 * kind.holds + 1 && i < 20; ++i)
+            clients.emplace_back(port), clients.back().send("x"), clients.back().shutdown_write();
         CHECK(server.wait_for_stderr("waiting accept: Too many open files"));
         Time before = cpu_of(server);
         eventually([] { return false; }, 500ms);
@@ -518,32 +550,34 @@ TEST_CASE("echo: where to listen", "[echo]") {
         REQUIRE(connect(client.fd(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
         client.send("six");
         CHECK(client.receive(3) == "six");
-        CHECK(server.wait_for_stderr("accepted peer=[::1]:" ));
+        CHECK(server.wait_for_stderr("accepted peer=[::1]:"));
     }
 }
 
 TEST_CASE("echo: a wrong command line is one clear line and exit status 2", "[echo]") {
     auto kind = GENERATE(from_range(servers()));
     CAPTURE(kind.name);
-    struct Wrong { std::vector<std::string> args; std::string says; };
-    for (auto& wrong : std::vector<Wrong>{
-             {{"http"}, "port must be 0..65535, not \"http\""},
-             {{"65536"}, "port must be 0..65535, not \"65536\""},
-             {{"-1"}, "no option \"-1\"; --help shows the options"},
-             {{""}, "port must be 0..65535, not \"\""},
-             {{"80", "81"}, "usage: " + kind.name + " [options] [port]"},
-             {{"--backlog", "x"}, "--backlog must be 0..65535, not \"x\""},
-             {{"--idle-timeout", "5"}, "--idle-timeout must be 0..24h, not \"5\""},
-             {{"--idle-timeout", "25h"}, "--idle-timeout must be 0..24h, not \"25h\""},
-             {{"--option", "nagle"}, "--option: no socket option \"nagle\""},
-             {{"--address", "no.such.host.invalid"}, "no host \"no.such.host.invalid\""},
-             {{"--address", "1.2.3.4:x"}, "port must be 0..65535, not \"x\""},
-             {{"--wrong"}, "no option \"--wrong\"; --help shows the options"},
-             {{"--backlog"}, "\"--backlog\" needs an argument"},
-             {{"-vb"}, "\"-b\" needs an argument"},
-             {{"--verbose=1"}, "no option \"--verbose=1\""},
-             {{"--\x1b[2J"}, "no option \"--\\x1b[2J\""},
-             {{"\x1b[2J"}, "port must be 0..65535, not \"\\x1b[2J\""}}) {
+    struct Wrong {
+        std::vector<std::string> args;
+        std::string says;
+    };
+    for (auto& wrong : std::vector<Wrong>{{{"http"}, "port must be 0..65535, not \"http\""},
+                                          {{"65536"}, "port must be 0..65535, not \"65536\""},
+                                          {{"-1"}, "no option \"-1\"; --help shows the options"},
+                                          {{""}, "port must be 0..65535, not \"\""},
+                                          {{"80", "81"}, "usage: " + kind.name + " [options] [port]"},
+                                          {{"--backlog", "x"}, "--backlog must be 0..65535, not \"x\""},
+                                          {{"--idle-timeout", "5"}, "--idle-timeout must be 0..24h, not \"5\""},
+                                          {{"--idle-timeout", "25h"}, "--idle-timeout must be 0..24h, not \"25h\""},
+                                          {{"--option", "nagle"}, "--option: no socket option \"nagle\""},
+                                          {{"--address", "no.such.host.invalid"}, "no host \"no.such.host.invalid\""},
+                                          {{"--address", "1.2.3.4:x"}, "port must be 0..65535, not \"x\""},
+                                          {{"--wrong"}, "no option \"--wrong\"; --help shows the options"},
+                                          {{"--backlog"}, "\"--backlog\" needs an argument"},
+                                          {{"-vb"}, "\"-b\" needs an argument"},
+                                          {{"--verbose=1"}, "no option \"--verbose=1\""},
+                                          {{"--\x1b[2J"}, "no option \"--\\x1b[2J\""},
+                                          {{"\x1b[2J"}, "port must be 0..65535, not \"\\x1b[2J\""}}) {
         CAPTURE(wrong.says);
         auto result = run(kind.name, wrong.args);
         CHECK(result.status == 2);
@@ -553,7 +587,8 @@ TEST_CASE("echo: a wrong command line is one clear line and exit status 2", "[ec
         CHECK(result.err.find('\x1b') == result.err.npos);
     }
     if (kind.bounded) CHECK_THAT(run(kind.name, {"-m", "0"}).err, ContainsSubstring("--max-children must be 1.."));
-    if (kind.has_totals) CHECK_THAT(run(kind.name, {"-s", "1ms"}).err, ContainsSubstring("--stats must be 10ms..24h, not \"1ms\""));
+    if (kind.has_totals)
+        CHECK_THAT(run(kind.name, {"-s", "1ms"}).err, ContainsSubstring("--stats must be 10ms..24h, not \"1ms\""));
 }
 
 TEST_CASE("echo: an address that is not ours is a failure, exit status 1", "[echo]") {
@@ -565,9 +600,11 @@ TEST_CASE("echo: an address that is not ours is a failure, exit status 1", "[ech
 
 TEST_CASE("echo: --help, --version and --option list", "[echo]") {
     auto kind = GENERATE(from_range(servers()));
-    auto help = run(kind.name, {"--help"}), version = run(kind.name, {"-V"}), options = run(kind.name, {"--option", "list"});
+    auto help = run(kind.name, {"--help"}), version = run(kind.name, {"-V"}),
+         options = run(kind.name, {"--option", "list"});
     CHECK((help.status == 0 && version.status == 0 && options.status == 0));
-    CHECK_THAT(help.out, ContainsSubstring("Usage: " + kind.name + " [options] [port]") && ContainsSubstring("--idle-timeout D"));
+    CHECK_THAT(help.out,
+               ContainsSubstring("Usage: " + kind.name + " [options] [port]") && ContainsSubstring("--idle-timeout D"));
     CHECK_THAT(version.out, ContainsSubstring(kind.name + " 1."));
     CHECK_THAT(options.out, ContainsSubstring("nodelay") && ContainsSubstring("user-timeout"));
     CHECK(help.err + version.err + options.err == "");
@@ -608,7 +645,7 @@ TEST_CASE("echo: nobody reads the log, the service goes on", "[echo]") {
     CHECK(server.running());
 }
 
-// ---- seqserver -------------------------------------------------------------------------------------------------------
+// ---- seqserver ----------------------------------------------------------------------------------------------------
 
 TEST_CASE("seqserver: one client at a time, in the order they came", "[echo]") {
     Process server("seqserver", {"0"});
@@ -662,7 +699,7 @@ TEST_CASE("seqserver: --pause-accept leaves the client in the accept queue", "[e
     CHECK(run("seqserver", {"--pause-accept", "1"}).status == 2);
 }
 
-// ---- TCPechod --------------------------------------------------------------------------------------------------------
+// ---- TCPechod -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("TCPechod: a static program's connection costs 9 page faults, not 16 (forked.ld)", "[echo]") {
     std::ifstream program(bin("TCPechod"), std::ios::binary);
@@ -672,7 +709,10 @@ TEST_CASE("TCPechod: a static program's connection costs 9 page faults, not 16 (
         return;
     }
     Process server("TCPechod", {"0"});
-    auto faults = [&] { auto fields = stat_fields(server.pid()); return std::stol(fields[10]) + std::stol(fields[11]); };  // its own, and its reaped children's
+    auto faults = [&] {
+        auto fields = stat_fields(server.pid());
+        return std::stol(fields[10]) + std::stol(fields[11]);
+    };  // its own, and its reaped children's
     auto idle = [&] { return children_of(server.pid()).empty(); };
     for (int i = 0; i < 20; ++i) REQUIRE(serves(server.port()));
     REQUIRE(eventually(idle));
@@ -693,5 +733,6 @@ TEST_CASE("TCPechod: parent and child both log, each with its own pid", "[echo]"
     client.close();
     CHECK(server.wait_for_stderr("closed"));
     CHECK_THAT(server.err(), ContainsSubstring("accepted " + peer + " child=" + child + "\n"));
-    CHECK_THAT(server.err(), ContainsSubstring("TCPechod[" + child + "]: ") && ContainsSubstring(" closed " + peer + " bytes=5\n"));
+    CHECK_THAT(server.err(),
+               ContainsSubstring("TCPechod[" + child + "]: ") && ContainsSubstring(" closed " + peer + " bytes=5\n"));
 }

@@ -23,7 +23,8 @@ static Result load(int port, std::vector<std::string> args) {
 }
 static std::vector<std::string> servers() {
     std::vector<std::string> found;
-    for (auto name : {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod"}) if (built(name)) found.push_back(name);
+    for (auto name : {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod"})
+        if (built(name)) found.push_back(name);
     return found;
 }
 
@@ -34,9 +35,13 @@ class Fake {
     std::thread thread_;
 
 public:
-    explicit Fake(std::function<void(Client&)> serve) : thread_([this, serve] {
-        while (!stop_) try { Client client = listener_.accept(20ms); serve(client); } catch (const std::exception&) {}
-    }) {}
+    explicit Fake(std::function<void(Client&)> serve)
+        : thread_([this, serve] {
+              while (!stop_) try {
+                      Client client = listener_.accept(20ms);
+                      serve(client);
+                  } catch (const std::exception&) {}
+          }) {}
     ~Fake() { stop_ = true, thread_.join(); }
     int port() const { return listener_.port(); }
 };
@@ -95,7 +100,8 @@ TEST_CASE("echoload: stream mode half-closes and reads to the FIN", "[echoload]"
 TEST_CASE("echoload: idle connections stay until the end, and are all answered before", "[echoload]") {
     Process server("TCPmechod", {"0"});
     int port = server.port();
-    Process client("echoload", {"--mode", "idle", "--clients", "500", "--for", "1h", "--format", "json", "127.0.0.1", std::to_string(port)});
+    Process client("echoload", {"--mode", "idle", "--clients", "500", "--for", "1h", "--format", "json", "127.0.0.1",
+                                std::to_string(port)});
     REQUIRE(client.wait_for_stderr("waiting connections=500 all answered"));
     CHECK(sockets("ESTABLISHED", port) == 500);
     client.signal(SIGINT);
@@ -116,19 +122,35 @@ TEST_CASE("echoload: with a hold the sequential server takes clients x hold", "[
     Process server("seqserver", {"0"});
     auto result = load(server.port(), {"--clients", "5", "--requests", "5", "--hold", "60ms"});
     CHECK(result.status == 0);
-    CHECK(value(result.out, "elapsed_s") >= 5 * 0.060);            // nobody can be faster: each holds, one after the other
+    CHECK(value(result.out, "elapsed_s") >= 5 * 0.060);  // nobody can be faster: each holds, one after the other
     CHECK(value(result.out, "max_us", "wait") >= 4 * 60'000 * 0.98);  // the last waits for four
-    CHECK(value(result.out, "max_us", "connect") < 4 * 60'000);      // though all were connected long ago
+    CHECK(value(result.out, "max_us", "connect") < 4 * 60'000);       // though all were connected long ago
 }
 
 TEST_CASE("echoload: failures by kind", "[echoload]") {
-    struct Case { std::string kind; std::function<void(Client&)> serve; };
-    auto one = GENERATE(values<Case>({
-        {"wrong bytes", [](Client& c) { std::string x = c.receive(64); x[40] ^= 1; c.send(x); }},
-        {"wrong bytes", [](Client& c) { std::string x = c.receive(64); c.send(x + "!"); c.receive_all(500ms); }},
-        {"closed early", [](Client& c) { c.send(c.receive(64).substr(0, 63)); }},
-        {"reset", [](Client& c) { c.receive(64); c.reset(); }},
-        {"timeout", [](Client& c) { c.receive_all(1000ms); }}}));
+    struct Case {
+        std::string kind;
+        std::function<void(Client&)> serve;
+    };
+    auto one = GENERATE(values<Case>({{"wrong bytes",
+                                       [](Client& c) {
+                                           std::string x = c.receive(64);
+                                           x[40] ^= 1;
+                                           c.send(x);
+                                       }},
+                                      {"wrong bytes",
+                                       [](Client& c) {
+                                           std::string x = c.receive(64);
+                                           c.send(x + "!");
+                                           c.receive_all(500ms);
+                                       }},
+                                      {"closed early", [](Client& c) { c.send(c.receive(64).substr(0, 63)); }},
+                                      {"reset",
+                                       [](Client& c) {
+                                           c.receive(64);
+                                           c.reset();
+                                       }},
+                                      {"timeout", [](Client& c) { c.receive_all(1000ms); }}}));
     CAPTURE(one.kind);
     Fake server(one.serve);
     auto result = load(server.port(), {"--requests", "1", "--deadline", "300ms"});
@@ -159,7 +181,8 @@ TEST_CASE("echoload: a full accept queue shows in the retried SYNs", "[echoload]
 }
 
 TEST_CASE("echoload: no load on strangers", "[echoload]") {
-    for (auto address : {"8.8.8.8", "172.32.0.1", "172.15.255.255", "192.169.0.1", "11.0.0.1", "2001:db8::1", "169.253.0.1"}) {
+    for (auto address :
+         {"8.8.8.8", "172.32.0.1", "172.15.255.255", "192.169.0.1", "11.0.0.1", "2001:db8::1", "169.253.0.1"}) {
         auto result = run("echoload", {"--requests", "1", address, "9"});
         CAPTURE(address, result.err);
         CHECK(result.status == 2);
@@ -168,15 +191,24 @@ TEST_CASE("echoload: no load on strangers", "[echoload]") {
 }
 
 TEST_CASE("echoload: a wrong command line is one clear line and exit status 2", "[echoload]") {
-    for (auto& args : std::vector<std::vector<std::string>>{{}, {"--mode", "x", "127.0.0.1"}, {"--clients", "0", "127.0.0.1"}, {"--clients", "1000000", "127.0.0.1"},
-             {"--for", "2h", "127.0.0.1"}, {"--size", "0", "127.0.0.1"}, {"--format", "xml", "127.0.0.1"}, {"--deadline", "0", "127.0.0.1"}, {"127.0.0.1", "0"}, {"a", "1", "2"}}) {
+    for (auto& args : std::vector<std::vector<std::string>>{{},
+                                                            {"--mode", "x", "127.0.0.1"},
+                                                            {"--clients", "0", "127.0.0.1"},
+                                                            {"--clients", "1000000", "127.0.0.1"},
+                                                            {"--for", "2h", "127.0.0.1"},
+                                                            {"--size", "0", "127.0.0.1"},
+                                                            {"--format", "xml", "127.0.0.1"},
+                                                            {"--deadline", "0", "127.0.0.1"},
+                                                            {"127.0.0.1", "0"},
+                                                            {"a", "1", "2"}}) {
         auto result = run("echoload", args);
         CHECK(result.status == 2);
         CHECK(count(result.err, "\n") == 1);
         CHECK(result.out.empty());
     }
     Process server("TCPmechod", {"0"});
-    Process limited("echoload", {"--clients", "100", "127.0.0.1", std::to_string(server.port())}, [] { limit(RLIMIT_NOFILE, 64); });
+    Process limited("echoload", {"--clients", "100", "127.0.0.1", std::to_string(server.port())},
+                    [] { limit(RLIMIT_NOFILE, 64); });
     CHECK(limited.wait_exit() == 2);
     CHECK_THAT(limited.err(), ContainsSubstring("ulimit -Hn) is 64"));
 }
@@ -186,7 +218,8 @@ TEST_CASE("echoload: histograms of several runs are added, percentiles are right
     std::string a = directory / "a", b = directory / "b", sum = directory / "sum";
     {
         std::ofstream one(a), two(b);
-        for (int i = 1; i <= 1000; ++i) (i % 2 ? one : two) << "total " << i * 1000 << " 1\n";  // 1 to 1,000 us, dealt to two hosts
+        for (int i = 1; i <= 1000; ++i)
+            (i % 2 ? one : two) << "total " << i * 1000 << " 1\n";  // 1 to 1,000 us, dealt to two hosts
         two << "total 1000000 0\n";
     }
     auto result = run("echoload", {"--merge", a, "--merge", b, "--format", "json", "--histogram", sum});
@@ -194,7 +227,8 @@ TEST_CASE("echoload: histograms of several runs are added, percentiles are right
     CHECK(result.status == 0);
     CHECK(value(result.out, "count", "total") == 1000);
     CHECK(value(result.out, "max_us", "total") == 1000);
-    for (auto& [name, us] : {std::pair("p50_us", 500.0), {"p95_us", 950.0}, {"p99_us", 990.0}}) CHECK(std::abs(value(result.out, name, "total") / us - 1) < 0.017);
+    for (auto& [name, us] : {std::pair("p50_us", 500.0), {"p95_us", 950.0}, {"p99_us", 990.0}})
+        CHECK(std::abs(value(result.out, name, "total") / us - 1) < 0.017);
     auto again = run("echoload", {"--merge", sum, "--merge", sum, "--format", "json"});
     CHECK(value(again.out, "count", "total") == 2000);
     CHECK(value(again.out, "p95_us", "total") == value(result.out, "p95_us", "total"));
@@ -216,7 +250,8 @@ TEST_CASE("echoload: text and CSV", "[echoload]") {
     std::string port = std::to_string(server.port());
     auto text = run("echoload", {"--requests", "3", "127.0.0.1", port});
     CHECK(text.status == 0);
-    CHECK_THAT(text.out, ContainsSubstring("3 requests in ") && ContainsSubstring("p95") && ContainsSubstring("retried SYNs: 0"));
+    CHECK_THAT(text.out,
+               ContainsSubstring("3 requests in ") && ContainsSubstring("p95") && ContainsSubstring("retried SYNs: 0"));
     CHECK(text.err.empty());  // the progress line is for terminals
     auto csv = run("echoload", {"--requests", "3", "--format", "csv", "127.0.0.1", port});
     std::istringstream lines(csv.out);

@@ -10,7 +10,9 @@ static std::string message(const std::string& text, long length = -1) {
 }
 static const std::string end_of_messages = message("");
 
-static bool echoes(Client& client, const std::string& text) { return client.send(text) && client.receive(text.size()) == text; }
+static bool echoes(Client& client, const std::string& text) {
+    return client.send(text) && client.receive(text.size()) == text;
+}
 static size_t count(const std::string& text, const std::string& word) {
     size_t n = 0;
     for (size_t at = 0; (at = text.find(word, at)) != text.npos; at += word.size()) ++n;
@@ -24,7 +26,7 @@ static long resident_kb(pid_t pid) {
 }
 static bool instrumented() { return getenv("UNDER") || (getenv("BIN") && strstr(getenv("BIN"), "san")); }
 
-// ---- messages --------------------------------------------------------------------------------------------------------
+// ---- messages -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("framed: a message split at every byte comes back when it is complete", "[family]") {
     Process server("TCPmechod", {"--framed", "-v", "0"});
@@ -59,7 +61,9 @@ TEST_CASE("framed: length zero ends, after the replies, by FIN even if more foll
         CHECK(client.receive_all() == replies);
         CHECK(client.end() == Client::Fin);
         writer.join();
-        CHECK(eventually([&] { return sockets("FIN_WAIT2", server.port(), client.local_port()) == 1; }));  // no RST: it reads what comes
+        CHECK(eventually([&] {
+            return sockets("FIN_WAIT2", server.port(), client.local_port()) == 1;
+        }));  // no RST: it reads what comes
     }
     CHECK(eventually([&] { return count(server.err(), " closed ") == 2; }));
 }
@@ -115,7 +119,7 @@ TEST_CASE("framed: TCPecho speaks it too", "[family]") {
     CHECK(result.out == much);
 }
 
-// ---- the pool --------------------------------------------------------------------------------------------------------
+// ---- the pool -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("pool: children killed are replaced, and no other client loses anything", "[family]") {
     auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
@@ -135,7 +139,8 @@ TEST_CASE("pool: children killed are replaced, and no other client loses anythin
     int lost_port = std::stoi(log.substr(log.find(':', log.find("peer=", at)) + 1));
 
     kill(victim, SIGKILL);
-    REQUIRE(eventually([&] { return children_of(server.pid()).size() == 3 && count(server.err(), " accepted ") == 4; }));
+    REQUIRE(
+        eventually([&] { return children_of(server.pid()).size() == 3 && count(server.err(), " accepted ") == 4; }));
     CHECK(server.wait_for_stderr(std::to_string(victim) + " ended by signal 9"));
     size_t served = 0, lost = 0;
     while (served + lost < clients.size()) {  // whoever has been served leaves, so that the next is
@@ -146,12 +151,16 @@ TEST_CASE("pool: children killed are replaced, and no other client loses anythin
             bool mine = client.local_port() == lost_port;
             std::string back = client.receive(5, 1000ms);
             client.shutdown_write();
-            lost += mine, served += !mine && back == "hello" && client.receive_all() == "" && client.end() == Client::Fin;
+            lost += mine,
+                served += !mine && back == "hello" && client.receive_all() == "" && client.end() == Client::Fin;
             client.close();
         }
         REQUIRE(eventually([&] {
             return served + lost == clients.size() || served + lost > before ||
-                   std::any_of(clients.begin(), clients.end(), [](auto& c) { pollfd p{c.fd(), POLLIN, 0}; return c.fd() >= 0 && poll(&p, 1, 0) > 0; });
+                   std::any_of(clients.begin(), clients.end(), [](auto& c) {
+                       pollfd p{c.fd(), POLLIN, 0};
+                       return c.fd() >= 0 && poll(&p, 1, 0) > 0;
+                   });
         }));
     }
     CHECK(served == clients.size() - 1);
@@ -162,7 +171,8 @@ TEST_CASE("pool: children killed under load cost a connection each, at most", "[
     auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
     CAPTURE(way);
     Process server("TCPpechod", {"--accept", way, "--max-children", "4", "0"});
-    Process load("echoload", {"--clients", "16", "--requests", "3000", "--format", "json", "127.0.0.1", std::to_string(server.port())});
+    Process load("echoload", {"--clients", "16", "--requests", "3000", "--format", "json", "127.0.0.1",
+                              std::to_string(server.port())});
     for (size_t killed = 0; killed < 3; ++killed) {
         REQUIRE(eventually([&] { return count(server.err(), " closed ") > 300 * (killed + 1); }));
         kill(children_of(server.pid()).front(), SIGKILL);
@@ -184,7 +194,8 @@ TEST_CASE("pool: idle children killed, also the one that holds the lock", "[fami
     REQUIRE(eventually([&] { return children_of(server.pid()).size() == 3; }));
     auto first = children_of(server.pid());
     for (pid_t pid : first) kill(pid, SIGKILL);
-    REQUIRE(eventually([&] { return count(server.err(), "ended by signal 9") == 3 && children_of(server.pid()).size() == 3; }));
+    REQUIRE(eventually(
+        [&] { return count(server.err(), "ended by signal 9") == 3 && children_of(server.pid()).size() == 3; }));
     for (int i = 0; i < 12; ++i) {
         Client client(port);
         CHECK(echoes(client, "after the murder"));
@@ -216,18 +227,23 @@ TEST_CASE("pool: a killed parent takes its pool with it, also one that is still 
 }
 
 TEST_CASE("pool: one listening socket, or one for each child", "[family]") {
-    Process shared("TCPpechod", {"--max-children", "5", "0"}), each("TCPpechod", {"--max-children", "5", "--accept", "reuseport", "0"});
+    Process shared("TCPpechod", {"--max-children", "5", "0"}),
+        each("TCPpechod", {"--max-children", "5", "--accept", "reuseport", "0"});
     CHECK(sockets("LISTEN", shared.port()) == 1);
     int port = each.port();
     CHECK(eventually([&] { return sockets("LISTEN", port) == 5; }));
 }
 
-// ---- SIGTERM and --grace ---------------------------------------------------------------------------------------------
+// ---- SIGTERM and --grace ------------------------------------------------------------------------------------------
 
 TEST_CASE("grace: connections in service are finished, new ones refused", "[family]") {
     // not with --accept reuseport: there both may be given to one child, and bob waits for ana
-    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"}, {"TCPpechod"}, {"TCPpechod", "--accept", "locked"},
-                                                           {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"},
+                                                           {"TCPpechod"},
+                                                           {"TCPpechod", "--accept", "locked"},
+                                                           {"TCPmtechod"},
+                                                           {"TCPmtechod", "--pool", "4"},
+                                                           {"TCPmechod"}}));
     CAPTURE(args);
     std::string name = args[0];
     args.erase(args.begin());
@@ -252,8 +268,13 @@ TEST_CASE("grace: connections in service are finished, new ones refused", "[fami
 }
 
 TEST_CASE("grace: under load, whoever has been accepted is served to the end", "[family]") {
-    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"}, {"TCPpechod"}, {"TCPpechod", "--accept", "reuseport"}, {"TCPpechod", "--accept", "locked"},
-                                                           {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"},
+                                                           {"TCPpechod"},
+                                                           {"TCPpechod", "--accept", "reuseport"},
+                                                           {"TCPpechod", "--accept", "locked"},
+                                                           {"TCPmtechod"},
+                                                           {"TCPmtechod", "--pool", "4"},
+                                                           {"TCPmechod"}}));
     CAPTURE(args);
     std::string name = args[0];
     args.erase(args.begin());
@@ -285,12 +306,17 @@ TEST_CASE("grace: nobody in service, nothing to wait for", "[family]") {
     auto name = GENERATE(as<std::string>{}, "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod");
     CAPTURE(name);
     Process server(name, {"--grace", "1h", "0"});
-    { Client client(server.port()); REQUIRE(echoes(client, "x")); client.shutdown_write(); client.receive_all(); }
+    {
+        Client client(server.port());
+        REQUIRE(echoes(client, "x"));
+        client.shutdown_write();
+        client.receive_all();
+    }
     server.signal(SIGTERM);
     CHECK(server.wait_exit() == 0);
 }
 
-// ---- limits ----------------------------------------------------------------------------------------------------------
+// ---- limits -------------------------------------------------------------------------------------------------------
 
 TEST_CASE("threads: none to be had: it says so once, serves on, and recovers", "[family]") {
     if (instrumented()) return;  // they need more address space than the limit leaves
@@ -311,7 +337,8 @@ TEST_CASE("threads: none to be had: it says so once, serves on, and recovers", "
     CHECK(count(server.err(), " waiting ") == 1);
 }
 
-TEST_CASE("epoll: out of descriptors it says so once, does not spin, and serves who waits when one is free", "[family]") {
+TEST_CASE("epoll: out of descriptors it says so once, does not spin, and serves who waits when one is free",
+          "[family]") {
     Process server("TCPmechod", {"0"}, [] { limit(RLIMIT_NOFILE, 24); });
     int port = server.port();
     std::vector<Client> clients;
@@ -407,12 +434,14 @@ TEST_CASE("sockopts: what was asked, what the kernel made of it, who inherits", 
 }
 
 TEST_CASE("--show-options of every program that has --option is the table of sockopts", "[family]") {
-    for (std::string name : {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod", "TCPecho", "echoload", "timewait-server", "timewait-client",
-                             "faultserver", "faultclient", "halfclose-server", "halfclose-client"}) {
+    for (std::string name :
+         {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod", "TCPecho", "echoload", "timewait-server",
+          "timewait-client", "faultserver", "faultclient", "halfclose-server", "halfclose-client"}) {
         CAPTURE(name);
         auto result = run(name, {"--option", "rcvbuf=64k", "--show-options"});
         CHECK(result.status == 0);
         CHECK(result.out == run("sockopts", {"rcvbuf=64k"}).out);
-        CHECK_THAT(run(name, {"--option", "nagle", "--show-options"}).err, ContainsSubstring("no socket option \"nagle\""));
+        CHECK_THAT(run(name, {"--option", "nagle", "--show-options"}).err,
+                   ContainsSubstring("no socket option \"nagle\""));
     }
 }

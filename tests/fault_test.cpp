@@ -148,7 +148,9 @@ TEST_CASE("faultserver: what cannot be obeyed gets a line that begins with ?", "
     }
     SECTION("a client that never reads is given up") {
         Client deaf(server.port(), 4096);
-        std::thread writer([&] { for (int i = 0; i < 4000 && deaf.send("big\n"); ++i) {} });
+        std::thread writer([&] {
+            for (int i = 0; i < 4000 && deaf.send("big\n"); ++i) {}
+        });
         CHECK(server.wait_for_stderr("failed write"));
         writer.join();
     }
@@ -214,7 +216,8 @@ TEST_CASE("faultserver: leaks, as /proc shows them", "[fault]") {
                 for (pid_t child : children_of(workers[i])) workers.push_back(child);
             for (pid_t pid : workers) kill(pid, SIGTERM);
             CHECK(eventually([&] { return sockets("LISTEN", port) == 0; }));
-            for (pid_t pid : workers) eventually([&] { return waitpid(pid, nullptr, WNOHANG) != 0; });  // orphans are ours (main.cpp)
+            for (pid_t pid : workers)
+                eventually([&] { return waitpid(pid, nullptr, WNOHANG) != 0; });  // orphans are ours (main.cpp)
         }
     }
 }
@@ -251,7 +254,8 @@ TEST_CASE("faultserver: its other options", "[fault]") {
         CHECK_THAT(server.err(), ContainsSubstring("backlog=0"));
     }
     SECTION("slow: the second client waits for the first one's pause") {
-        auto [slow, least] = GENERATE(table<string, int>({{"400ms", 400}, {"1", 1000}}));  // the seed's numbers are seconds
+        auto [slow, least] =
+            GENERATE(table<string, int>({{"400ms", 400}, {"1", 1000}}));  // the seed's numbers are seconds
         Process server = fault_server({"--slow", slow});
         int port = server.port();
         auto start = Clock::now();
@@ -260,7 +264,11 @@ TEST_CASE("faultserver: its other options", "[fault]") {
         CHECK(Clock::now() - start >= std::chrono::milliseconds(least));
     }
     SECTION("wrong options") {
-        for (auto& args : std::vector<std::vector<string>>{{"--leak", "some"}, {"--max-busy", "1ms"}, {"--linger", "x"}, {"--slow", "2x"}, {"--max-workers", "0"}}) {
+        for (auto& args : std::vector<std::vector<string>>{{"--leak", "some"},
+                                                           {"--max-busy", "1ms"},
+                                                           {"--linger", "x"},
+                                                           {"--slow", "2x"},
+                                                           {"--max-workers", "0"}}) {
             auto result = run("faultserver", args);
             CHECK(result.status == 2);
             CHECK(result.err.rfind("faultserver: " + args[0] + " must be", 0) == 0);
@@ -274,11 +282,14 @@ TEST_CASE("faultserver: random bytes", "[fault]") {
     Process server("faultserver", {"--max-busy", "100ms", "--idle-timeout", "200ms", "0"});
     int port = server.port();
     std::mt19937 random(20261121);
-    const string words[] = {"ping", "big", "busy 1ms", "bug 5ms", "half", "fork", "drip 20ms", "hold 1ms", "reset", "help", "\n", "\r\n", "\r", " ", "999999999999s",
-                            string(5000, 'a'), string(1, '\0'), "\xff\xfe", "%n%s", "\x1b]0;x\x07"};
+    const string words[] = {
+        "ping",          "big",      "busy 1ms", "bug 5ms",     "half", "fork", "drip 20ms",     "hold 1ms",
+        "reset",         "help",     "\n",       "\r\n",        "\r",   " ",    "999999999999s", string(5000, 'a'),
+        string(1, '\0'), "\xff\xfe", "%n%s",     "\x1b]0;x\x07"};
     for (int i = 0; i < 300; ++i) {
         string text;
-        for (int n = int(random() % 12); n > 0; --n) text += random() % 3 ? words[random() % std::size(words)] : string(1, char(random()));
+        for (int n = int(random() % 12); n > 0; --n)
+            text += random() % 3 ? words[random() % std::size(words)] : string(1, char(random()));
         Client client(port);
         for (size_t at = 0; at < text.size();) {
             size_t size = std::min<size_t>(text.size() - at, 1 + random() % 200);
@@ -291,8 +302,13 @@ TEST_CASE("faultserver: random bytes", "[fault]") {
     CHECK(answers(port));
     CHECK(server.running());
     CHECK(eventually([&] { return children_of(server.pid()).empty(); }));
-    for (string trouble : {"runtime error", "Sanitizer", "terminate"}) CHECK(server.err().find(trouble) == string::npos);
-    for (char c : server.err()) if ((c < ' ' && c != '\n') || c > '~') { CHECK(false); break; }
+    for (string trouble : {"runtime error", "Sanitizer", "terminate"})
+        CHECK(server.err().find(trouble) == string::npos);
+    for (char c : server.err())
+        if ((c < ' ' && c != '\n') || c > '~') {
+            CHECK(false);
+            break;
+        }
 }
 
 TEST_CASE("faultclient drives the server and itself", "[fault]") {
@@ -334,6 +350,7 @@ TEST_CASE("faultclient drives the server and itself", "[fault]") {
     SECTION("bad local commands are said and survived") {
         auto result = client("timeout soon\nshort 0\nshutdown all\n\nping\nbye\n");
         CHECK(result.out == "pong\n");
-        CHECK_THAT(result.err, ContainsSubstring("timeout must be") && ContainsSubstring("short must be") && ContainsSubstring("shutdown must be"));
+        CHECK_THAT(result.err, ContainsSubstring("timeout must be") && ContainsSubstring("short must be") &&
+                                   ContainsSubstring("shutdown must be"));
     }
 }

@@ -24,7 +24,8 @@ std::string bytes(size_t size) {
 struct File {
     Directory around;
     std::string directory = around.path, path, content;
-    explicit File(const std::string& data, const std::string& name = "data") : path(around.write(name, data)), content(data) {}
+    explicit File(const std::string& data, const std::string& name = "data")
+        : path(around.write(name, data)), content(data) {}
 };
 
 std::vector<std::string> words(std::vector<std::string> first, const std::vector<std::string>& more) {
@@ -40,7 +41,8 @@ std::vector<std::string> to(int port, const std::vector<std::string>& more = {})
 }
 // What a program prints, line by line, without its time: JSON records and log lines.
 std::string timeless(const std::string& text) {
-    std::string records = std::regex_replace(text, std::regex(R"re(\{"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z",)re"), "{");
+    std::string records =
+        std::regex_replace(text, std::regex(R"re(\{"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z",)re"), "{");
     return std::regex_replace(records, std::regex(R"(halfclose-\w+\[\d+\]: \d\d:\d\d:\d\d\.\d{6} )"), "");
 }
 void become_somebody() {
@@ -63,9 +65,11 @@ bool asleep(pid_t pid) {
 
 TEST_CASE("halfclose: byte-exact at every chunk size", "[halfclose]") {
     using Args = std::vector<std::string>;
-    auto chunk = GENERATE(as<Args>{}, Args{"0"}, Args{"1"}, Args{"2"}, Args{"3"}, Args{"10"}, Args{"1000"}, Args{"1023"}, Args{"1024"}, Args{"4096"}, Args{"64k"},
-                          Args{"100003"}, Args{"100004"}, Args{"1g"}, Args{"10", "--option", "nodelay"}, Args{"0", "--option", "sndbuf=4096"},
-                          Args{"1023", "--log-level", "debug"}, Args{"3000", "--rate", "1g"}, Args{"0", "--rate", "1m"}, Args{"50000", "-i", "1ms"});
+    auto chunk = GENERATE(as<Args>{}, Args{"0"}, Args{"1"}, Args{"2"}, Args{"3"}, Args{"10"}, Args{"1000"},
+                          Args{"1023"}, Args{"1024"}, Args{"4096"}, Args{"64k"}, Args{"100003"}, Args{"100004"},
+                          Args{"1g"}, Args{"10", "--option", "nodelay"}, Args{"0", "--option", "sndbuf=4096"},
+                          Args{"1023", "--log-level", "debug"}, Args{"3000", "--rate", "1g"}, Args{"0", "--rate", "1m"},
+                          Args{"50000", "-i", "1ms"});
     CAPTURE(chunk);
     File file(bytes(100003));
     Server server(file, words({"-c"}, chunk));
@@ -98,20 +102,27 @@ TEST_CASE("halfclose: what cannot be sent is said at the start", "[halfclose]") 
         CHECK(server.err().find("listening") == std::string::npos);
         return server.err();
     };
-    CHECK(refused(file.path + ".missing") == "halfclose-server: open " + file.path + ".missing: No such file or directory\n");
+    CHECK(refused(file.path + ".missing") ==
+          "halfclose-server: open " + file.path + ".missing: No such file or directory\n");
     CHECK(refused(file.directory) == "halfclose-server: open " + file.directory + ": not a regular file\n");
     CHECK(refused(pipe.path) == "halfclose-server: open " + pipe.path + ": not a regular file\n");
     chmod(file.path.c_str(), 0);
     CHECK(refused(file.path) == "halfclose-server: open " + file.path + ": Permission denied\n");
     Process json("halfclose-server", {"-f", "/nowhere", "-l", "127.0.0.1:0", "--json"});
     CHECK(json.wait_exit() == 1);
-    CHECK(timeless(json.out()) ==
-          "{\"level\":\"INFO\",\"msg\":\"new server\",\"server\":{\"listen\":\"127.0.0.1:0\",\"file\":\"/nowhere\",\"chunk\":1024}}\n"
-          "{\"level\":\"ERROR\",\"msg\":\"server run failed\",\"error\":\"open /nowhere: No such file or directory\"}\n");
+    CHECK(
+        timeless(json.out()) ==
+        "{\"level\":\"INFO\",\"msg\":\"new "
+        "server\",\"server\":{\"listen\":\"127.0.0.1:0\",\"file\":\"/nowhere\",\"chunk\":1024}}\n"
+        "{\"level\":\"ERROR\",\"msg\":\"server run failed\",\"error\":\"open /nowhere: No such file or directory\"}\n");
 }
 
 TEST_CASE("halfclose: nonsense on the command line is named", "[halfclose]") {
-    struct Line { std::string program; std::vector<std::string> args; std::string says; };
+    struct Line {
+        std::string program;
+        std::vector<std::string> args;
+        std::string says;
+    };
     auto line = GENERATE(values<Line>({
         {"server", {}, "which file? -f FILE"},
         {"server", {"-f", "x", "-c", "-1"}, "--chunk must be 0..1g, not \"-1\""},
@@ -174,17 +185,23 @@ TEST_CASE("halfclose: the server closes its half first", "[halfclose]") {
 TEST_CASE("halfclose: the records are the seed's", "[halfclose]") {
     File file(bytes(10500), "a \"file\"");
     auto [chunk, start, finish] = GENERATE(table<std::string, std::string, std::string>(
-        {{"1000", "start to stream with chunk", "finish streaming with chunk"}, {"0", "start to stream", "finish streaming"}}));
+        {{"1000", "start to stream with chunk", "finish streaming with chunk"},
+         {"0", "start to stream", "finish streaming"}}));
     Server server(file, {"--json", "-c", chunk});
     std::string address = "127.0.0.1:" + std::to_string(server.port());
     auto client = run("halfclose-client", {"-s", address, "-w", "0", "-r", "90s", "--json"});
     CHECK(client.status == 0);
     CHECK(client.err == "");
-    auto record = [](const std::string& msg, const std::string& fields) { return R"({"level":"INFO","msg":")" + msg + "\"" + fields + "}\n"; };
-    auto in_client = [&](const std::string& fields) { return R"(,"client":{"server":")" + address + "\"" + fields + "}"; };
+    auto record = [](const std::string& msg, const std::string& fields) {
+        return R"({"level":"INFO","msg":")" + msg + "\"" + fields + "}\n";
+    };
+    auto in_client = [&](const std::string& fields) {
+        return R"(,"client":{"server":")" + address + "\"" + fields + "}";
+    };
     std::string expired = record("write timeout is expired", in_client(",\"timeout\":0"));
     CHECK(timeless(client.out) == record("new client", in_client(",\"read-timeout\":90000000000,\"write-timeout\":0")) +
-                                      record("start to read", in_client("")) + expired + record("got EOF in reader", in_client(",\"total\":10500")) +
+                                      record("start to read", in_client("")) + expired +
+                                      record("got EOF in reader", in_client(",\"total\":10500")) +
                                       record("finish handling", in_client("")));
     CHECK(server.wait_for_stdout("close server side connection"));
     server.signal(SIGTERM);
@@ -194,10 +211,12 @@ TEST_CASE("halfclose: the records are the seed's", "[halfclose]") {
     REQUIRE(out.find(eof) != out.npos);
     out.erase(out.find(eof), eof.size());  // it may come before or after the end of so short a file
     std::string quoted = "\"" + file.directory + "/a \\\"file\\\"\"";
-    CHECK(out == record("new server", in_server(",\"file\":" + quoted + ",\"chunk\":" + chunk)) + record("ready to send data", in_server(",\"size\":10500")) +
-                     record("start the server", in_server("")) + record(start, in_server(chunk == "0" ? "" : ",\"chunk\":" + chunk)) +
-                     record(finish, in_server(",\"size\":10500")) + record("close server side connection", in_server("")) +
-                     record("Signal received. The server is stopped.", ""));
+    CHECK(out ==
+          record("new server", in_server(",\"file\":" + quoted + ",\"chunk\":" + chunk)) +
+              record("ready to send data", in_server(",\"size\":10500")) + record("start the server", in_server("")) +
+              record(start, in_server(chunk == "0" ? "" : ",\"chunk\":" + chunk)) +
+              record(finish, in_server(",\"size\":10500")) + record("close server side connection", in_server("")) +
+              record("Signal received. The server is stopped.", ""));
 }
 
 TEST_CASE("halfclose: the records of level debug", "[halfclose]") {
@@ -205,16 +224,20 @@ TEST_CASE("halfclose: the records of level debug", "[halfclose]") {
     Server server(file, {"--json", "-c", "10", "--log-level", "debug"});
     auto client = run("halfclose-client", to(server.port(), {"--json", "--log-level", "debug", "-b", "100"}));
     CHECK(client.status == 0);
-    CHECK(client.out.find("\"level\":\"DEBUG\",\"msg\":\"read data\",\"client\":{\"server\":\"127.0.0.1:" + std::to_string(server.port()) + "\",\"size\":1") != std::string::npos);
-    CHECK(server.wait_for_stdout("\"msg\":\"streaming data\",\"server\":{\"listen\":\"127.0.0.1:0\",\"size\":10,\"total\":10}}\n"));
-    CHECK(server.wait_for_stdout("\"msg\":\"streaming data\",\"server\":{\"listen\":\"127.0.0.1:0\",\"size\":5,\"total\":15}}\n"));
+    CHECK(client.out.find("\"level\":\"DEBUG\",\"msg\":\"read data\",\"client\":{\"server\":\"127.0.0.1:" +
+                          std::to_string(server.port()) + "\",\"size\":1") != std::string::npos);
+    CHECK(server.wait_for_stdout(
+        "\"msg\":\"streaming data\",\"server\":{\"listen\":\"127.0.0.1:0\",\"size\":10,\"total\":10}}\n"));
+    CHECK(server.wait_for_stdout(
+        "\"msg\":\"streaming data\",\"server\":{\"listen\":\"127.0.0.1:0\",\"size\":5,\"total\":15}}\n"));
     auto quiet = run("halfclose-client", to(server.port(), {"--json", "--log-level", "ERROR"}));
     CHECK(quiet.status == 0);
     CHECK(quiet.out == "");
 }
 
 TEST_CASE("halfclose: a file that shrinks is a reset, never a FIN, and never the end of the server", "[halfclose]") {
-    auto rest = GENERATE(30000, 5000, 99990, 0);  // the last but one: the mapping's last page is still there, with zeros
+    auto rest =
+        GENERATE(30000, 5000, 99990, 0);  // the last but one: the mapping's last page is still there, with zeros
     CAPTURE(rest);
     File file(bytes(100000));
     Server server(file, {"-c", "1000", "--option", "sndbuf=4096"});
@@ -245,7 +268,8 @@ TEST_CASE("halfclose: a file that grows or is replaced is what it was for those 
     Client third(server.port());  // nothing to send is not a file of no bytes
     CHECK(third.receive_all() == "");
     CHECK(third.end() == Client::Reset);
-    CHECK(server.wait_for_stderr("failed peer=127.0.0.1:" + std::to_string(third.local_port()) + " error=\"open " + file.path));
+    CHECK(server.wait_for_stderr("failed peer=127.0.0.1:" + std::to_string(third.local_port()) + " error=\"open " +
+                                 file.path));
     std::ofstream(file.path) << "another";
     CHECK(Client(server.port()).receive_all() == "another");
 }
@@ -277,7 +301,8 @@ TEST_CASE("halfclose: a client that does not read costs nothing and disturbs nob
     std::map<pid_t, long> before;
     CHECK(eventually([&] {  // both are blocked when they have not moved between two looks
         bool still = true;
-        for (pid_t pid : children) still = asleep(pid) && std::exchange(before[pid], switches(pid)) == switches(pid) && still;
+        for (pid_t pid : children)
+            still = asleep(pid) && std::exchange(before[pid], switches(pid)) == switches(pid) && still;
         return still && poll(nullptr, 0, 20) == 0;
     }));
     Client quick(server.port());
@@ -300,7 +325,11 @@ TEST_CASE("halfclose: a client that takes nothing for the idle timeout is given 
 TEST_CASE("halfclose: 200 clients, each at its own pace", "[halfclose]") {
     File file(bytes(300000));
     Server server(file, {"-c", "1000"});
-    struct Reader { Client client; std::string got; bool fin = false; };
+    struct Reader {
+        Client client;
+        std::string got;
+        bool fin = false;
+    };
     std::vector<Reader> readers;
     for (int i = 0; i < 200; ++i) readers.push_back({Client(server.port(), i % 3 ? 0 : 4096), ""});
     std::vector<char> buffer(100000);
@@ -335,9 +364,11 @@ TEST_CASE("halfclose: the bound on children, and the signals that end the server
     CHECK((second.receive(1000) == file.content.substr(0, 1000)));
     server.signal(number);
     CHECK(server.wait_exit() == 0);
-    CHECK(second.receive_all().size() < 20000000 - 1000);  // the server ends in the midst of a file: that must not look like its end
+    CHECK(second.receive_all().size() <
+          20000000 - 1000);  // the server ends in the midst of a file: that must not look like its end
     CHECK(second.end() == Client::Reset);
-    CHECK(timeless(server.err()).find("stopped listen=127.0.0.1:" + std::to_string(server.port()) + "\n") != std::string::npos);
+    CHECK(timeless(server.err()).find("stopped listen=127.0.0.1:" + std::to_string(server.port()) + "\n") !=
+          std::string::npos);
 }
 
 TEST_CASE("halfclose: nobody reads the records, and the server serves on", "[halfclose]") {
@@ -382,7 +413,8 @@ TEST_CASE("halfclose: progress for a terminal, and only there", "[halfclose]") {
 TEST_CASE("halfclose-client: reads on after its FIN and tells what came when", "[halfclose]") {
     Listener listener;
     File copy("");
-    Process client("halfclose-client", to(listener.port(), {"-w", "50ms", "--expect-size", "11", "--output", copy.path}));
+    Process client("halfclose-client",
+                   to(listener.port(), {"-w", "50ms", "--expect-size", "11", "--output", copy.path}));
     Client server = listener.accept();
     CHECK(server.send("hello "));
     CHECK(server.receive_all() == "");
@@ -403,7 +435,9 @@ TEST_CASE("halfclose-client: reads on after its FIN and tells what came when", "
 TEST_CASE("halfclose-client: the server closes first", "[halfclose]") {
     File file(bytes(10500));
     Server server(file);
-    auto result = run("halfclose-client", to(server.port(), {"--end", GENERATE(as<std::string>{}, "none", "half-close"), "--expect-size", "10500"}));
+    auto result =
+        run("halfclose-client",
+            to(server.port(), {"--end", GENERATE(as<std::string>{}, "none", "half-close"), "--expect-size", "10500"}));
     CHECK(result.status == 0);
     CHECK(result.err.find("closed total=10500 before-fin=10500 after-fin=0 first=server\n") != std::string::npos);
 }
@@ -416,8 +450,8 @@ TEST_CASE("halfclose-client: close instead of shutdown loses the reply", "[halfc
     CHECK(server.end() == Client::Fin);
     CHECK(client.wait_exit() == 1);
     CHECK(client.err().find("halfclose-client: expected 5 bytes, got 0\n") != std::string::npos);
-    CHECK(server.send("reply"));                                      // nobody is there any more:
-    CHECK(eventually([&] { return !server.send("reply"); }));         // the answer is a RST
+    CHECK(server.send("reply"));                               // nobody is there any more:
+    CHECK(eventually([&] { return !server.send("reply"); }));  // the answer is a RST
 }
 
 TEST_CASE("halfclose-client: shutdown(SHUT_RD) alone sends nothing, and the kernel goes on receiving", "[halfclose]") {
@@ -453,10 +487,16 @@ TEST_CASE("halfclose-client: leaves at the read timeout", "[halfclose]") {
     Client server = listener.accept();
     CHECK(server.send("some"));
     CHECK(client.wait_exit() == 0);
-    std::string address = "127.0.0.1:" + std::to_string(listener.port()), group = R"("client":{"server":")" + address + "\"";
-    CHECK(timeless(client.out()).find("{\"level\":\"INFO\",\"msg\":\"read timeout is expired\"," + group + ",\"timeout\":500000000}}\n"
-                                      "{\"level\":\"INFO\",\"msg\":\"got EOF in reader\"," + group + ",\"total\":4}}\n"
-                                      "{\"level\":\"INFO\",\"msg\":\"finish handling\"," + group + "}}\n") != std::string::npos);
+    std::string address = "127.0.0.1:" + std::to_string(listener.port()),
+                group = R"("client":{"server":")" + address + "\"";
+    CHECK(timeless(client.out())
+              .find("{\"level\":\"INFO\",\"msg\":\"read timeout is expired\"," + group +
+                    ",\"timeout\":500000000}}\n"
+                    "{\"level\":\"INFO\",\"msg\":\"got EOF in reader\"," +
+                    group +
+                    ",\"total\":4}}\n"
+                    "{\"level\":\"INFO\",\"msg\":\"finish handling\"," +
+                    group + "}}\n") != std::string::npos);
 }
 
 TEST_CASE("halfclose-client: echoes until its FIN", "[halfclose]") {
@@ -492,7 +532,9 @@ TEST_CASE("halfclose-client: exit status 1 when it fails", "[halfclose]") {
         server.reset();
         CHECK(client.wait_exit() == 1);
         CHECK(client.out().find("\"level\":\"ERROR\",\"msg\":\"failed to read data\"") != std::string::npos);
-        CHECK(timeless(client.out()).find("\"msg\":\"client run failed\",\"error\":\"read 127.0.0.1:" + std::to_string(port) + ": Connection reset by peer\"}\n") != std::string::npos);
+        CHECK(timeless(client.out())
+                  .find("\"msg\":\"client run failed\",\"error\":\"read 127.0.0.1:" + std::to_string(port) +
+                        ": Connection reset by peer\"}\n") != std::string::npos);
     }
     listener.close();
     auto refused = run("halfclose-client", {"127.0.0.1", std::to_string(port)});

@@ -1,5 +1,5 @@
-// harm_test.cpp - what no server may do, whatever happens to it: touch a process that it has not forked, hang at its end,
-// wait for somebody who reads its log, end for all clients because of one.
+// harm_test.cpp - what no server may do, whatever happens to it: touch a process that it has not forked, hang at its
+// end, wait for somebody who reads its log, end for all clients because of one.
 #include "catch.hpp"
 #include "support.hpp"
 
@@ -7,18 +7,28 @@
 
 using namespace test;
 
-static bool echoes(Client& client, const std::string& text) { return client.send(text) && client.receive(text.size()) == text; }
+static bool echoes(Client& client, const std::string& text) {
+    return client.send(text) && client.receive(text.size()) == text;
+}
 
 // Every server that forks, with arguments that let it start on a port of the kernel's choice.
 static std::vector<std::vector<std::string>> forking_servers() {
-    return {{"TCPechod", "0"}, {"TCPpechod", "-m", "2", "0"}, {"timewait-server", "0"}, {"faultserver", "0"}, {"halfclose-server", "/proc/self/exe", "0"}};
+    return {{"TCPechod", "0"},
+            {"TCPpechod", "-m", "2", "0"},
+            {"timewait-server", "0"},
+            {"faultserver", "0"},
+            {"halfclose-server", "/proc/self/exe", "0"}};
 }
-static std::vector<std::string> arguments(const std::vector<std::string>& words) { return {words.begin() + 1, words.end()}; }
+static std::vector<std::string> arguments(const std::vector<std::string>& words) {
+    return {words.begin() + 1, words.end()};
+}
 
-// Children that the server finds when it begins, as a shell leaves them to the program that it becomes. They do nothing.
+// Children that the server finds when it begins, as a shell leaves them to the program that it becomes. They do
+// nothing.
 struct Foreign {
     static constexpr size_t count = 5;
-    pid_t* pids = static_cast<pid_t*>(mmap(nullptr, sizeof(pid_t) * count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    pid_t* pids = static_cast<pid_t*>(
+        mmap(nullptr, sizeof(pid_t) * count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     void end(size_t i) const {
         REQUIRE(pids[i] > 1);
         kill(pids[i], SIGKILL);
@@ -49,7 +59,8 @@ TEST_CASE("harm: a child that the server never forked ends, and nothing changes"
     size_t own = words[0] == "TCPpechod" ? 2 : 0;
     REQUIRE(eventually([&] { return children_of(server.pid()).size() == own + foreign.count; }));
     for (size_t i = 0; i < foreign.count; ++i) foreign.end(i);
-    REQUIRE(eventually([&] { return children_of(server.pid()).size() == own; }));  // reaped, and no child more in their place
+    REQUIRE(eventually(
+        [&] { return children_of(server.pid()).size() == own; }));  // reaped, and no child more in their place
     for (int i = 0; i < 3; ++i) CHECK(Client(port).fd() >= 0);
     CHECK(eventually([&] { return sockets("ESTABLISHED", port) == 0 && children_of(server.pid()).size() == own; }));
     server.signal(SIGTERM);
@@ -97,7 +108,12 @@ TEST_CASE("harm: a second SIGTERM or SIGINT ends the grace", "[harm]") {
     REQUIRE(echoes(stays, "x"));
     server.signal(SIGTERM);
     // it has begun to end: nobody can connect any more
-    REQUIRE(eventually([&] { try { Client late(port); return false; } catch (const std::system_error&) { return true; } }));
+    REQUIRE(eventually([&] {
+        try {
+            Client late(port);
+            return false;
+        } catch (const std::system_error&) { return true; }
+    }));
     CHECK(server.running());
     CHECK(echoes(stays, "still served"));
     server.signal(second);
@@ -105,7 +121,7 @@ TEST_CASE("harm: a second SIGTERM or SIGINT ends the grace", "[harm]") {
     CHECK(stays.receive_all() == "");
 }
 
-// ---- a log that nobody reads -----------------------------------------------------------------------------------------
+// ---- a log that nobody reads --------------------------------------------------------------------------------------
 
 // stderr is a pipe, a socket or a terminal that nobody reads until the test does.
 struct Unread_log {
@@ -127,7 +143,7 @@ struct Unread_log {
     std::string take() const {
         std::string text;
         fcntl(reader, F_SETFL, O_NONBLOCK);
-        for (char part[65536]; ;) {
+        for (char part[65536];;) {
             ssize_t n = ::read(reader, part, sizeof part);
             if (n <= 0) return text;
             text.append(part, n);
@@ -136,7 +152,8 @@ struct Unread_log {
 };
 
 TEST_CASE("harm: a log that nobody reads stops no server: clients are served, signals heard, lines counted", "[harm]") {
-    auto words = GENERATE(values<std::vector<std::string>>({{"seqserver"}, {"TCPechod"}, {"TCPpechod"}, {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
+    auto words = GENERATE(values<std::vector<std::string>>(
+        {{"seqserver"}, {"TCPechod"}, {"TCPpechod"}, {"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod"}}));
     auto kind = GENERATE(as<std::string>{}, "pipe", "socket", "terminal");
     CAPTURE(words, kind);
     Unread_log log(kind);
@@ -144,7 +161,10 @@ TEST_CASE("harm: a log that nobody reads stops no server: clients are served, si
     args.insert(args.end(), {"-v", "0"});
     Process server(words[0], args, [&] { dup2(log.writer, 2); });
     std::string said;
-    REQUIRE(eventually([&] { said += log.take(); return said.find("listening on") != said.npos && said.back() == '\n'; }));
+    REQUIRE(eventually([&] {
+        said += log.take();
+        return said.find("listening on") != said.npos && said.back() == '\n';
+    }));
     int port = std::stoi(said.substr(said.find(':', said.find("listening on ")) + 1));
     int flags = fcntl(log.writer, F_GETFL);
     CHECK((flags & O_NONBLOCK) == 0);  // ours, shared with it, is as it was
@@ -169,7 +189,10 @@ TEST_CASE("harm: a log that nobody reads stops no server: clients are served, si
         REQUIRE(echoes(client, much));
         return said.find(" log lost=") != said.npos;
     }));
-    for (pollfd room{log.writer, POLLOUT, 0}; poll(&room, 1, 0) > 0;) { Client client(port); REQUIRE(echoes(client, much)); }
+    for (pollfd room{log.writer, POLLOUT, 0}; poll(&room, 1, 0) > 0;) {
+        Client client(port);
+        REQUIRE(echoes(client, much));
+    }
     server.signal(SIGTERM);
     CHECK(server.wait_exit() == 0);
 }
@@ -177,8 +200,10 @@ TEST_CASE("harm: a log that nobody reads stops no server: clients are served, si
 TEST_CASE("harm: records that nobody reads stop no halfclose-server", "[harm]") {
     Directory directory;
     Unread_log records("pipe");
-    Process server("halfclose-server", {"--json", "--log-level", "debug", "-c", "10", directory.write("file", std::string(50'000, 'f')), "0"},
-                   [&] { dup2(records.writer, 1); });
+    Process server(
+        "halfclose-server",
+        {"--json", "--log-level", "debug", "-c", "10", directory.write("file", std::string(50'000, 'f')), "0"},
+        [&] { dup2(records.writer, 1); });
     Client client(server.port());
     CHECK(client.receive_all().size() == 50'000);
     CHECK(client.end() == Client::Fin);
@@ -186,7 +211,7 @@ TEST_CASE("harm: records that nobody reads stop no halfclose-server", "[harm]") 
     CHECK(server.wait_exit() == 0);
 }
 
-// ---- no memory for one client ----------------------------------------------------------------------------------------
+// ---- no memory for one client -------------------------------------------------------------------------------------
 
 static rlim_t address_space(pid_t pid) {
     std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
@@ -196,8 +221,10 @@ static rlim_t address_space(pid_t pid) {
 }
 
 TEST_CASE("harm: no memory for one client is that client's trouble alone", "[harm]") {
-    if (getenv("UNDER") || (getenv("BIN") && strstr(getenv("BIN"), "san"))) return;  // they need more address space than the limit leaves
-    auto words = GENERATE(values<std::vector<std::string>>({{"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod", "--framed", "--max-message", "16m"}}));
+    if (getenv("UNDER") || (getenv("BIN") && strstr(getenv("BIN"), "san")))
+        return;  // they need more address space than the limit leaves
+    auto words = GENERATE(values<std::vector<std::string>>(
+        {{"TCPmtechod"}, {"TCPmtechod", "--pool", "4"}, {"TCPmechod", "--framed", "--max-message", "16m"}}));
     CAPTURE(words);
     auto args = arguments(words);
     args.push_back("0");

@@ -34,27 +34,39 @@ void scenario(const std::string& name, const std::string& options = "") {
         return;
     }
     int status;
-    std::string output = output_of("timeout -k 5 120 tests/hosts/rig " + options + " tests/hosts/scenario " + name, status);
+    std::string output =
+        output_of("timeout -k 5 120 tests/hosts/rig " + options + " tests/hosts/scenario " + name, status);
     INFO(output);
-    if (status == 4) WARN(name << ": no nft, or no sudo to be had here: not tested");
-    else CHECK(status == 0);
+    if (status == 4)
+        WARN(name << ": no nft, or no sudo to be had here: not tested");
+    else
+        CHECK(status == 0);
 }
 
 }  // namespace
 
-TEST_CASE("an ordinary user, nothing shared, no right to capture: programs are shipped, states only, said aloud", "[hosts]") {
+TEST_CASE("an ordinary user, nothing shared, no right to capture: programs are shipped, states only, said aloud",
+          "[hosts]") {
     scenario("states_only", "--own-home");
 }
-TEST_CASE("an ordinary user whose tcpdump may capture: packets, states, clocks, and nothing left behind", "[hosts]") { scenario("everything", "--capture"); }
+TEST_CASE("an ordinary user whose tcpdump may capture: packets, states, clocks, and nothing left behind", "[hosts]") {
+    scenario("everything", "--capture");
+}
 TEST_CASE("a lab through any command that runs commands on hosts", "[hosts]") { scenario("any_command"); }
 TEST_CASE("words arrive on a host unchanged", "[hosts]") { scenario("words"); }
 TEST_CASE("nothing in a hosts file or from a host is executed here", "[hosts]") { scenario("hostile"); }
 TEST_CASE("two users at once on the same hosts", "[hosts]") { scenario("two_users", "--own-home"); }
 TEST_CASE("a run that is interrupted or killed leaves nothing on the hosts", "[hosts]") { scenario("interrupted"); }
 TEST_CASE("sshd dies in the middle: said, nothing left, the next run works", "[hosts]") { scenario("sshd_dies"); }
-TEST_CASE("the network goes in the middle: said, nothing left, the next run works", "[hosts]") { scenario("network_goes"); }
-TEST_CASE("a user with sudo: packets, and sysctls that are put back when the connection is cut", "[hosts]") { scenario("through_sudo", "--own-home"); }
-TEST_CASE("one host refuses before the others are connected: said, and nobody waits", "[hosts]") { scenario("one_refuses", "--own-home"); }
+TEST_CASE("the network goes in the middle: said, nothing left, the next run works", "[hosts]") {
+    scenario("network_goes");
+}
+TEST_CASE("a user with sudo: packets, and sysctls that are put back when the connection is cut", "[hosts]") {
+    scenario("through_sudo", "--own-home");
+}
+TEST_CASE("one host refuses before the others are connected: said, and nobody waits", "[hosts]") {
+    scenario("one_refuses", "--own-home");
+}
 TEST_CASE("load from two hosts at once", "[hosts]") { scenario("load", "--own-home"); }
 TEST_CASE("the doctor names what is wrong with hosts", "[hosts]") { scenario("doctor_names"); }
 TEST_CASE("the doctor names what is wrong between hosts", "[hosts]") { scenario("doctor_pairs"); }

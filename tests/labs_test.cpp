@@ -1,5 +1,5 @@
-// The labs: each runs, twice in a row, beside the others, as an ordinary user and on the loopback back end; each fails when
-// its claim is false; and nothing is left behind, also when a run is interrupted.
+// The labs: each runs, twice in a row, beside the others, as an ordinary user and on the loopback back end; each
+// fails when its claim is false; and nothing is left behind, also when a run is interrupted.
 #include "catch.hpp"
 #include "support.hpp"
 
@@ -38,8 +38,10 @@ struct Shell {
 // A copy of the tree that another user owns and a test may break.
 struct Copy : Directory {
     explicit Copy(const std::string& owner = "") {
-        std::string make = "mkdir " + path + "/bin && cp -p Makefile tcp.hpp " + path + " && cp -rp labs seqserver TCPechod TCPecho timewait halfclose " + path +
-                           " && find bin -maxdepth 1 -type f -exec cp -p {} " + path + "/bin/ \\; " + (owner.empty() ? "" : "&& chown -R " + owner + " " + path);
+        std::string make = "mkdir " + path + "/bin && cp -p Makefile tcp.hpp " + path +
+                           " && cp -rp labs seqserver TCPechod TCPecho timewait halfclose " + path +
+                           " && find bin -maxdepth 1 -type f -exec cp -p {} " + path + "/bin/ \\; " +
+                           (owner.empty() ? "" : "&& chown -R " + owner + " " + path);
         REQUIRE(system(make.c_str()) == 0);
     }
 };
@@ -57,8 +59,9 @@ TEST_CASE("every lab passes, all in parallel, and the first ones once more at th
     }
     Directory logs, other_logs;
     Shell shell;
-    int status = shell.run(prepared + "labs/run --logs " + other_logs.path + " 01 02 03 04 05 >" + other_logs.path + "/output 2>&1 & " +
-                           prepared + "labs/run --logs " + logs.path + " all; first=$?; wait $! && exit $first; cat " + other_logs.path + "/output; exit 1");
+    int status = shell.run(prepared + "labs/run --logs " + other_logs.path + " 01 02 03 04 05 >" + other_logs.path +
+                           "/output 2>&1 & " + prepared + "labs/run --logs " + logs.path +
+                           " all; first=$?; wait $! && exit $first; cat " + other_logs.path + "/output; exit 1");
     INFO(shell.output);
     CHECK(status == 0);
     CHECK(shell.output.find(" 0 failed") != std::string::npos);
@@ -72,8 +75,10 @@ TEST_CASE("every lab passes, all in parallel, and the first ones once more at th
         lab.pop_back();  // the colon
         Shell diff;
         std::string same = "sed s/[0-9][0-9]*/N/g ", passed = logs.path + "/passed";
-        diff.run(same + "logs/" + lab + "/checks.txt >" + passed + "; " + same + logs.path + "/" + lab + "/*/checks.txt | diff " + passed + " -");
-        INFO("lab " << lab << " has checked other claims than its reference run in logs/" << lab << "/checks.txt (<): another kernel, or a reference to be renewed");
+        diff.run(same + "logs/" + lab + "/checks.txt >" + passed + "; " + same + logs.path + "/" + lab +
+                 "/*/checks.txt | diff " + passed + " -");
+        INFO("lab " << lab << " has checked other claims than its reference run in logs/" << lab
+                    << "/checks.txt (<): another kernel, or a reference to be renewed");
         CHECK(diff.output == "");
         ++compared;
     }
@@ -94,7 +99,8 @@ TEST_CASE("the headline lab as an ordinary user", "[labs]") {
     }
     Copy copy("65534:65534");
     Shell shell;
-    std::string as_nobody = "cd " + copy.path + " && HOME=/tmp exec setpriv --reuid 65534 --regid 65534 --clear-groups env ";
+    std::string as_nobody =
+        "cd " + copy.path + " && HOME=/tmp exec setpriv --reuid 65534 --regid 65534 --clear-groups env ";
     if (shell.run(as_nobody + "unshare -U --map-current-user --keep-caps -n true")) {
         WARN("no user namespaces here: skipped");
         return;
@@ -125,7 +131,8 @@ TEST_CASE("a lab whose claim is false fails and shows what was seen instead", "[
         std::ofstream wrapper(copy.path + "/bin/forgetful");
         wrapper << "#!/bin/sh\nexec " << copy.path << "/bin/real --bug no-close \"$@\"\n";
     }
-    REQUIRE(system(("cd " + copy.path + "/bin && mv seqserver real && mv forgetful seqserver && chmod +x seqserver").c_str()) == 0);
+    REQUIRE(system(("cd " + copy.path + "/bin && mv seqserver real && mv forgetful seqserver && chmod +x seqserver")
+                       .c_str()) == 0);
     Shell shell;
     int status = shell.run("cd " + copy.path + " && " + prepared + "labs/run --backend loopback 01");
     INFO(shell.output);
@@ -152,7 +159,8 @@ TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[la
             lab.signal(signal);
             CHECK(lab.wait_exit() == 128 + signal);
             CHECK(eventually([&] { return shell.survivors() == 0; }));
-            CHECK(shell.run("ls -d /tmp/tcp-lab-port-* 2>/dev/null | while read -r lock; do kill -0 $(readlink $lock) || echo $lock; done") == 0);
+            CHECK(shell.run("ls -d /tmp/tcp-lab-port-* 2>/dev/null | while read -r lock; do kill -0 $(readlink $lock) "
+                            "|| echo $lock; done") == 0);
             CHECK(shell.output == "");
         }
     }

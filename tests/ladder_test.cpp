@@ -32,9 +32,12 @@ string line_with(const string& picture, const string& text) {
     return picture.substr(start, picture.find('\n', at) - start);
 }
 // Columns of a line of UTF-8.
-size_t columns(const string& line) { return std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xc0) != 0x80; }); }
+size_t columns(const string& line) {
+    return std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xc0) != 0x80; });
+}
 
-const string echo = "C:SYN S:SYN+ACK C:ACK C:1(6) S:ACK S:1(6) C:ACK C:FIN S:FIN C:ACK", address = "10.98.0.2:40000 10.98.0.1:8990", mirrored = "10.98.0.1:8990 10.98.0.2:40000";
+const string echo = "C:SYN S:SYN+ACK C:ACK C:1(6) S:ACK S:1(6) C:ACK C:FIN S:FIN C:ACK",
+             address = "10.98.0.2:40000 10.98.0.1:8990", mirrored = "10.98.0.1:8990 10.98.0.2:40000";
 
 // Seconds that script() has reached: its clock runs through all tests.
 double clock_of(const string& text) {
@@ -45,7 +48,8 @@ double clock_of(const string& text) {
 }
 string at(double seconds) {
     char text[40];
-    snprintf(text, sizeof text, "%02d:%02d:%09.6f", int(seconds) / 3600, int(seconds) / 60 % 60, std::fmod(seconds, 60));
+    snprintf(text, sizeof text, "%02d:%02d:%09.6f", int(seconds) / 3600, int(seconds) / 60 % 60,
+             std::fmod(seconds, 60));
     return text;
 }
 
@@ -54,38 +58,50 @@ string at(double seconds) {
 TEST_CASE("a capture alone makes a ladder of inferred states", "[seeing]") {
     string picture = ladder({"tests/captures/echo.pcap"});
     CHECK_THAT(line_with(picture, "PSH(6) seq 1 ack 1"), ContainsSubstring("── PSH(6) seq 1 ack 1 ─"));
-    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 7"), ContainsSubstring("(FIN_WAIT1)") && ContainsSubstring("(CLOSE_WAIT)"));
-    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 8"), ContainsSubstring("(TIME_WAIT)") && ContainsSubstring("(LAST_ACK)"));
+    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 7"),
+               ContainsSubstring("(FIN_WAIT1)") && ContainsSubstring("(CLOSE_WAIT)"));
+    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 8"),
+               ContainsSubstring("(TIME_WAIT)") && ContainsSubstring("(LAST_ACK)"));
     CHECK(std::count(picture.begin(), picture.end(), '\n') <= 24);  // an ordinary connection fits one screen
     std::istringstream lines(picture);
     for (string line; std::getline(lines, line);) CHECK(columns(line) <= 100);
     CHECK_THAT(ladder({"--ascii", "tests/captures/echo.pcap"}), ContainsSubstring("|-- SYN seq 0 ---"));
-    string text = script("C:SYN S:SYN+ACK C:ACK C:1(10000) S:ACK S:1(10000) C:ACK C:10001(10000) S:ACK S:10001(10000) C:ACK"), twice;
+    string text = script(
+               "C:SYN S:SYN+ACK C:ACK C:1(10000) S:ACK S:1(10000) C:ACK C:10001(10000) S:ACK S:10001(10000) C:ACK"),
+           twice;
     std::istringstream once(text);
     for (string line; std::getline(once, line);) twice += line + "\n" + line + "\n";  // as tcpdump -i any may see it
     Files files;
-    CHECK_THAT(line_with(ladder({files.write("a.txt", twice)}), "segments, "), ContainsSubstring("S:(40000)") && !ContainsSubstring(" aga"));  // left out, not cut
+    CHECK_THAT(line_with(ladder({files.write("a.txt", twice)}), "segments, "),
+               ContainsSubstring("S:(40000)") && !ContainsSubstring(" aga"));  // left out, not cut
 }
 
-TEST_CASE("what statelog saw is observed, what it did not see stays in parentheses, what cannot be is marked", "[seeing]") {
+TEST_CASE("what statelog saw is observed, what it did not see stays in parentheses, what cannot be is marked",
+          "[seeing]") {
     Files files;
     string text = script(echo), later = script(".. C:SYN");
     double t = clock_of(text);
     later.replace(later.find("8990"), 4, "8991");
     string capture = files.write("a.txt", text + later);
-    string states = files.write("vit002.states", at(t + 0.001) + " " + address + " - -> ESTABLISHED\n" + at(t + 0.002) + " " + address + " ESTABLISHED -> TIME_WAIT\n");
+    string states = files.write("vit002.states", at(t + 0.001) + " " + address + " - -> ESTABLISHED\n" + at(t + 0.002) +
+                                                     " " + address + " ESTABLISHED -> TIME_WAIT\n");
     string picture = ladder({"--states", states, "--host", "10.98.0.2=vit002", capture});
     CHECK_THAT(line_with(picture, "SYN+ACK seq 0"), ContainsSubstring(" ESTABLISHED "));
     CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 7"), ContainsSubstring("(FIN_WAIT1)"));
-    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 8"), ContainsSubstring(" TIME_WAIT ") && ContainsSubstring("(LAST_ACK)"));
+    CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 8"),
+               ContainsSubstring(" TIME_WAIT ") && ContainsSubstring("(LAST_ACK)"));
     CHECK_THAT(picture, ContainsSubstring("client vit002"));
     states = files.write("wrong.states", at(t + 0.003) + " " + mirrored + " ESTABLISHED -> FIN_WAIT2\n");
     picture = ladder({"--states", states, capture});
     CHECK_THAT(picture, ContainsSubstring("!!FIN_WAIT2"));
     CHECK_THAT(picture, ContainsSubstring("!! the kernel's FIN_WAIT2 does not follow"));
-    states = files.write("after.states", at(t + 0.9) + " " + mirrored + " ESTABLISHED -> FIN_WAIT2\n");  // the capture is over: who knows
-    CHECK_THAT(ladder({"--states", states, capture}), ContainsSubstring(" FIN_WAIT2") && !ContainsSubstring("!!FIN_WAIT2"));
-    string json = files.write("j.states", "{\"time\":\"" + at(t + 0.002) + "\",\"local\":\"[::ffff:10.98.0.1]:8990\",\"remote\":\"[::ffff:10.98.0.2]:40000\",\"from\":\"LAST_ACK\",\"to\":\"-\"}\n");
+    states = files.write("after.states", at(t + 0.9) + " " + mirrored +
+                                             " ESTABLISHED -> FIN_WAIT2\n");  // the capture is over: who knows
+    CHECK_THAT(ladder({"--states", states, capture}),
+               ContainsSubstring(" FIN_WAIT2") && !ContainsSubstring("!!FIN_WAIT2"));
+    string json = files.write("j.states", "{\"time\":\"" + at(t + 0.002) +
+                                              "\",\"local\":\"[::ffff:10.98.0.1]:8990\",\"remote\":\"[::ffff:10.98.0.2]"
+                                              ":40000\",\"from\":\"LAST_ACK\",\"to\":\"-\"}\n");
     CHECK_THAT(line_with(ladder({"--states", json, capture}), "ACK ack 8"), ContainsSubstring(" CLOSED"));
 }
 
@@ -96,7 +112,9 @@ TEST_CASE("a state that would have lasted and was not observed was not there", "
     string capture = files.write("a", text);
     CHECK_THAT(line_with(ladder({capture}), "<────────"), ContainsSubstring("SYN+ACK"));
     CHECK_THAT(line_with(ladder({capture}), "─ ACK ack 2 ──│"), ContainsSubstring("(FIN_WAIT2)"));
-    string states = files.write("s", at(t + 0.0002) + " " + address + " - -> ESTABLISHED\n" + at(t + 0.0004) + " " + address + " ESTABLISHED -> FIN_WAIT1\n" + at(t + 0.202) + " " + address + " FIN_WAIT1 -> TIME_WAIT\n");
+    string states = files.write("s", at(t + 0.0002) + " " + address + " - -> ESTABLISHED\n" + at(t + 0.0004) + " " +
+                                         address + " ESTABLISHED -> FIN_WAIT1\n" + at(t + 0.202) + " " + address +
+                                         " FIN_WAIT1 -> TIME_WAIT\n");
     string line = line_with(ladder({"--states", states, capture}), "─ ACK ack 2 ──│");
     CHECK_THAT(line, !ContainsSubstring("FIN_WAIT2") && ContainsSubstring("X──"));
 }
@@ -106,9 +124,13 @@ TEST_CASE("the programs' calls stand where they belong, late ones at their own t
     string text = script("C:SYN S:SYN+ACK C:ACK C:FIN S:ACK");
     double t = clock_of(text);
     string capture = files.write("a.txt", text);
-    string server = files.write("server.err", "seqserver[7]: " + at(t) + " listening on 0.0.0.0:8990 backlog=4096\nseqserver[7]: " + at(t + 3) +
-                                                  " accepted peer=10.98.0.2:40000\nseqserver[7]: " + at(t + 3.001) + " fin peer=10.98.0.2:40000 bytes=0\n");
-    string client = files.write("client.err", "TCPecho[9]: " + at(t + 0.0002) + " connected peer=10.98.0.1:8990 local=10.98.0.2:40000\nTCPecho[9]: " + at(t + 0.0003) + " half-closed sent=0\n");
+    string server = files.write(
+        "server.err", "seqserver[7]: " + at(t) + " listening on 0.0.0.0:8990 backlog=4096\nseqserver[7]: " + at(t + 3) +
+                          " accepted peer=10.98.0.2:40000\nseqserver[7]: " + at(t + 3.001) +
+                          " fin peer=10.98.0.2:40000 bytes=0\n");
+    string client = files.write("client.err", "TCPecho[9]: " + at(t + 0.0002) +
+                                                  " connected peer=10.98.0.1:8990 local=10.98.0.2:40000\nTCPecho[9]: " +
+                                                  at(t + 0.0003) + " half-closed sent=0\n");
     string picture = ladder({"--log", server, "--log", "vit002=" + client, capture});
     CHECK_THAT(line_with(picture, "SYN+ACK seq 0"), ContainsSubstring("connect()"));
     CHECK_THAT(line_with(picture, "FIN+ACK"), ContainsSubstring("shutdown()"));
@@ -121,23 +143,30 @@ TEST_CASE("a close() that sends no FIN stands at its own time, not at that of a 
     string text = script("C:SYN S:SYN+ACK C:ACK .. C:FIN S:FIN C:ACK");
     double t = clock_of(text);
     string capture = files.write("a.txt", text);
-    string server = files.write("server.err", "faultserver[7]: " + at(t) + " listening on 0.0.0.0:8990 backlog=4096\nfaultserver[7]: " + at(t + 0.0003) +
-                                                  " accepted peer=10.98.0.2:40000\nfaultserver[8]: " + at(t + 0.1) + " closed peer=10.98.0.2:40000\n");
+    string server = files.write(
+        "server.err",
+        "faultserver[7]: " + at(t) + " listening on 0.0.0.0:8990 backlog=4096\nfaultserver[7]: " + at(t + 0.0003) +
+            " accepted peer=10.98.0.2:40000\nfaultserver[8]: " + at(t + 0.1) + " closed peer=10.98.0.2:40000\n");
     CHECK_THAT(line_with(ladder({"--log", server, capture}), "close()"), ContainsSubstring("   0.100000 "));
 }
 
 TEST_CASE("two servers, and one port pair used twice: each connection gets its own calls and states", "[seeing]") {
     Files files;
-    string first = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK"), second = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK", 90000), other = script("C:SYN S:SYN+ACK C:ACK");
+    string first = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK"),
+           second = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK", 90000), other = script("C:SYN S:SYN+ACK C:ACK");
     for (size_t at = 0; (at = other.find("8990", at)) != string::npos;) other.replace(at, 4, "8991");
     double one = clock_of(first), two = clock_of(second), three = clock_of(other);
     string capture = files.write("a", first + second + other);
-    string states = files.write("s", at(one + 0.0008) + " " + address + " - -> ESTABLISHED\n" + at(two + 0.0001) + " " + address + " ESTABLISHED -> TIME_WAIT\n" +
-                                         at(two + 0.0005) + " " + address + " TIME_WAIT -> ESTABLISHED\n" + at(two + 0.0006) + " " + address + " ESTABLISHED -> FIN_WAIT2\n");
-    string log = files.write("l", "TCPechod[1]: " + at(three) + " listening on 0.0.0.0:8991 backlog=5\nTCPechod[1]: " + at(three + 0.0004) + " accepted peer=10.98.0.2:40000 child=7\n");
+    string states = files.write("s", at(one + 0.0008) + " " + address + " - -> ESTABLISHED\n" + at(two + 0.0001) + " " +
+                                         address + " ESTABLISHED -> TIME_WAIT\n" + at(two + 0.0005) + " " + address +
+                                         " TIME_WAIT -> ESTABLISHED\n" + at(two + 0.0006) + " " + address +
+                                         " ESTABLISHED -> FIN_WAIT2\n");
+    string log = files.write("l", "TCPechod[1]: " + at(three) + " listening on 0.0.0.0:8991 backlog=5\nTCPechod[1]: " +
+                                      at(three + 0.0004) + " accepted peer=10.98.0.2:40000 child=7\n");
     string picture = ladder({"--states", states, "--log", log, capture});
     size_t begin_two = picture.find("client", 20), begin_three = picture.find("client", begin_two + 9);
-    string in_one = picture.substr(0, begin_two), in_two = picture.substr(begin_two, begin_three - begin_two), in_three = picture.substr(begin_three);
+    string in_one = picture.substr(0, begin_two), in_two = picture.substr(begin_two, begin_three - begin_two),
+           in_three = picture.substr(begin_three);
     CHECK_THAT(line_with(in_one, "FIN+ACK seq 1 ack 2"), ContainsSubstring(" TIME_WAIT "));
     CHECK_THAT(in_one, !ContainsSubstring("FIN_WAIT2"));
     CHECK_THAT(in_two, ContainsSubstring("!!FIN_WAIT2"));
@@ -153,9 +182,12 @@ TEST_CASE("a host whose clock is wrong is put right by cause and effect", "[seei
         INFO(wrong);
         double t = clock_of(text) + wrong + 3600;
         string shifted = text;
-        for (size_t hour = 0; (hour = shifted.find("12:00:", hour)) != string::npos; hour += 6) shifted.replace(hour, 6, "13:00:");
+        for (size_t hour = 0; (hour = shifted.find("12:00:", hour)) != string::npos; hour += 6)
+            shifted.replace(hour, 6, "13:00:");
         capture = files.write("a.txt", shifted);
-        string states = files.write("s", at(t + 0.0002) + " " + mirrored + " - -> ESTABLISHED\n" + at(t + 0.0007) + " " + mirrored + " ESTABLISHED -> CLOSE_WAIT\n" + at(t + 0.0009) + " " + mirrored + " CLOSE_WAIT -> -\n");
+        string states = files.write("s", at(t + 0.0002) + " " + mirrored + " - -> ESTABLISHED\n" + at(t + 0.0007) +
+                                             " " + mirrored + " ESTABLISHED -> CLOSE_WAIT\n" + at(t + 0.0009) + " " +
+                                             mirrored + " CLOSE_WAIT -> -\n");
         string picture = ladder({"--states", states, capture});
         CHECK_THAT(line_with(picture, "ACK ack 1 "), ContainsSubstring(" ESTABLISHED"));
         CHECK_THAT(line_with(picture, "FIN+ACK seq 7 ack 7"), ContainsSubstring(" CLOSE_WAIT"));
@@ -166,8 +198,11 @@ TEST_CASE("a host whose clock is wrong is put right by cause and effect", "[seei
     text = script("C:SYN S:SYN+ACK C:ACK .. C:FIN S:ACK .. S:FIN C:ACK .. C:SYN");
     double t = clock_of(text);
     capture = files.write("a.txt", text);
-    string states = files.write("s", at(t + 0.001) + " " + mirrored + " - -> ESTABLISHED\n" + at(t + 0.29) + " " + mirrored + " ESTABLISHED -> CLOSE_WAIT\n" + at(t + 0.48) + " " + mirrored + " CLOSE_WAIT -> LAST_ACK\n");
-    CHECK_THAT(ladder({"--states", states, capture}), ContainsSubstring("ESTABLISHED") && !ContainsSubstring("!!ESTABLISHED"));
+    string states = files.write("s", at(t + 0.001) + " " + mirrored + " - -> ESTABLISHED\n" + at(t + 0.29) + " " +
+                                         mirrored + " ESTABLISHED -> CLOSE_WAIT\n" + at(t + 0.48) + " " + mirrored +
+                                         " CLOSE_WAIT -> LAST_ACK\n");
+    CHECK_THAT(ladder({"--states", states, capture}),
+               ContainsSubstring("ESTABLISHED") && !ContainsSubstring("!!ESTABLISHED"));
 }
 
 TEST_CASE("segments that cross, get lost and are sent again look so", "[seeing]") {
@@ -194,9 +229,11 @@ TEST_CASE("100,000 segments become a few lines in seconds", "[seeing]") {
     text.reserve(16000000);
     for (int i = 0; i < 50000; ++i) {
         char pair[400];
-        snprintf(pair, sizeof pair, "12:01:%02d.%06d IP 10.98.0.1.8990 > 10.98.0.2.40000: Flags [.], seq %d, ack 1001, win 9, length 1000\n"
-                                    "12:01:%02d.%06d IP 10.98.0.2.40000 > 10.98.0.1.8990: Flags [.], ack %d, win 9, length 0\n",
-                 i / 1000, i % 1000 * 1000, 1078 + i * 1000, i / 1000, i % 1000 * 1000 + 500, 1078 + (i + 1) * 1000);
+        snprintf(
+            pair, sizeof pair,
+            "12:01:%02d.%06d IP 10.98.0.1.8990 > 10.98.0.2.40000: Flags [.], seq %d, ack 1001, win 9, length 1000\n"
+            "12:01:%02d.%06d IP 10.98.0.2.40000 > 10.98.0.1.8990: Flags [.], ack %d, win 9, length 0\n",
+            i / 1000, i % 1000 * 1000, 1078 + i * 1000, i / 1000, i % 1000 * 1000 + 500, 1078 + (i + 1) * 1000);
         text += pair;
     }
     string capture = files.write("big", text);
@@ -204,16 +241,23 @@ TEST_CASE("100,000 segments become a few lines in seconds", "[seeing]") {
     string picture = ladder({capture});
     CHECK(Clock::now() - start < patience);
     CHECK(std::count(picture.begin(), picture.end(), '\n') < 20);
-    CHECK_THAT(picture, ContainsSubstring("99997 segments, S:(49998000)") || ContainsSubstring("99996 segments, S:(49998000)"));
+    CHECK_THAT(picture,
+               ContainsSubstring("99997 segments, S:(49998000)") || ContainsSubstring("99996 segments, S:(49998000)"));
 }
 
 TEST_CASE("nothing in names, logs or captures becomes markup or a control sequence", "[seeing]") {
     Files files;
     const string evil = "<script>alert(1)</script>\x1b[31m&\"'\x01\xff";
-    string text = script(echo), log = "x[1]: 12:00:00.000100 connected peer=10.98.0.1:8990 local=10.98.0.2:40000\nx[1]: 12:00:00.000100 " + evil + " a\nx[1]: 12:00:00.1 evil-verb-is-long data=" + evil + "\n";
-    string capture = files.write("a", text + "12:00:01.0 IP " + evil + ".1 > " + evil + ".2: Flags [S], seq 1, win 1, length 0\n" + evil + "\n");
-    string states = files.write("s", evil + "\n12:00:00.1 " + evil + " " + evil + " - -> ESTABLISHED\n12:00:00.1 10.98.0.2:40000 10.98.0.1:8990 - -> " + evil + "\n");
-    std::vector<string> args = {"--log", files.write("l", log), "--states", states, "--host", "10.98.0.1=" + evil, capture};
+    string text = script(echo),
+           log = "x[1]: 12:00:00.000100 connected peer=10.98.0.1:8990 local=10.98.0.2:40000\nx[1]: 12:00:00.000100 " +
+                 evil + " a\nx[1]: 12:00:00.1 evil-verb-is-long data=" + evil + "\n";
+    string capture = files.write(
+        "a", text + "12:00:01.0 IP " + evil + ".1 > " + evil + ".2: Flags [S], seq 1, win 1, length 0\n" + evil + "\n");
+    string states =
+        files.write("s", evil + "\n12:00:00.1 " + evil + " " + evil +
+                             " - -> ESTABLISHED\n12:00:00.1 10.98.0.2:40000 10.98.0.1:8990 - -> " + evil + "\n");
+    std::vector<string> args = {"--log",  files.write("l", log), "--states", states,
+                                "--host", "10.98.0.1=" + evil,   capture};
     string picture = ladder(args);
     CHECK(picture.find('\x1b') == string::npos);
     CHECK(picture.find('\x01') == string::npos);
@@ -228,15 +272,19 @@ TEST_CASE("nothing in names, logs or captures becomes markup or a control sequen
 TEST_CASE("the SVG's text stays inside of the picture", "[seeing]") {
     Files files;
     string long_name(200, 'n');
-    ladder({"--svg", files / "a.svg", "--host", "10.98.7.1=" + long_name, "--host", "10.98.7.2=" + long_name, "tests/captures/lost-fin.txt"});
+    ladder({"--svg", files / "a.svg", "--host", "10.98.7.1=" + long_name, "--host", "10.98.7.2=" + long_name,
+            "tests/captures/lost-fin.txt"});
     string svg = files.read("a.svg");
     size_t found = 0;
     for (size_t at = 0; (at = svg.find("<text x=", at)) != string::npos; ++found, ++at) {
         int x, y;
         char classes[40], anchor[20];
-        REQUIRE(sscanf(svg.c_str() + at, "<text x=\"%d\" y=\"%d\" class=\"%39[^\"]\" text-anchor=\"%19[^\"]\"", &x, &y, classes, anchor) == 4);
+        REQUIRE(sscanf(svg.c_str() + at, "<text x=\"%d\" y=\"%d\" class=\"%39[^\"]\" text-anchor=\"%19[^\"]\"", &x, &y,
+                       classes, anchor) == 4);
         size_t start = svg.find('>', at) + 1, length = svg.find('<', start) - start;
-        int width = int(length * (classes[0] == 'h' ? 13.5 : 9.1)), left = anchor == string("end") ? x - width : anchor == string("middle") ? x - width / 2 : x;
+        int width = int(length * (classes[0] == 'h' ? 13.5 : 9.1)), left = anchor == string("end")      ? x - width
+                                                                           : anchor == string("middle") ? x - width / 2
+                                                                                                        : x;
         INFO(svg.substr(start, length));
         CHECK(left >= 0);
         CHECK(left + width <= 1250);
@@ -248,12 +296,15 @@ TEST_CASE("two clients of one server stand on one time axis", "[seeing]") {
     Files files;
     string one = script("C:SYN S:SYN+ACK C:ACK"), two = script("C:SYN S:SYN+ACK C:ACK C:FIN S:FIN C:ACK"), three = one;
     for (size_t at = 0; (at = two.find("10.98.0.2.40000", at)) != string::npos;) two.replace(at, 15, "10.98.0.3.41000");
-    for (size_t at = 0; (at = three.find("10.98.0.2.40000", at)) != string::npos;) three.replace(at, 15, "10.98.0.4.42000");
+    for (size_t at = 0; (at = three.find("10.98.0.2.40000", at)) != string::npos;)
+        three.replace(at, 15, "10.98.0.4.42000");
     string svg = files / "a.svg", both = files.write("both", one + two);
     ladder({"--together", "--svg", svg, both});
     string drawn = files.read("a.svg");
-    for (string words : {">10.98.0.2<", ">10.98.0.1<", ">10.98.0.3<", "port 41000 to port 8990", "(LAST_ACK)"}) CHECK_THAT(drawn, ContainsSubstring(words));
-    CHECK_THAT(ladder({"--together", "--svg", svg, files.write("three", one + two + three)}, 1), ContainsSubstring("at most two"));
+    for (string words : {">10.98.0.2<", ">10.98.0.1<", ">10.98.0.3<", "port 41000 to port 8990", "(LAST_ACK)"})
+        CHECK_THAT(drawn, ContainsSubstring(words));
+    CHECK_THAT(ladder({"--together", "--svg", svg, files.write("three", one + two + three)}, 1),
+               ContainsSubstring("at most two"));
     CHECK_THAT(ladder({"--together", both}, 2), ContainsSubstring("--together needs --svg"));
 }
 
@@ -263,7 +314,8 @@ TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
     CHECK_THAT(ladder({"/dev/null"}, 1), ContainsSubstring("/dev/null: no TCP segments in it"));
     CHECK_THAT(ladder({"-"}, 1), ContainsSubstring("a pcap has to be a file"));
     CHECK_THAT(ladder({"--states", "/nonexistent", "tests/captures/echo.pcap"}, 1), ContainsSubstring("/nonexistent"));
-    CHECK_THAT(ladder({"--svg", "/nonexistent/a.svg", "tests/captures/echo.pcap"}, 1), ContainsSubstring("/nonexistent/a.svg"));
+    CHECK_THAT(ladder({"--svg", "/nonexistent/a.svg", "tests/captures/echo.pcap"}, 1),
+               ContainsSubstring("/nonexistent/a.svg"));
     CHECK_THAT(ladder({"--host", "=x", "tests/captures/echo.pcap"}, 2), ContainsSubstring("ADDR=NAME"));
     CHECK_THAT(ladder({"--width", "5", "tests/captures/echo.pcap"}, 2), ContainsSubstring("--width must be 90..250"));
 }
@@ -271,8 +323,10 @@ TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
 TEST_CASE("a report has the steps, the answers, the claims and the picture, and no markup but its own", "[seeing]") {
     Files files;
     const string evil = "<script>alert(1)</script><img src=x onerror=alert(1)>&\"'";
-    files.write("transcript.txt", "\nLab 99-x: a question " + evil + "\n\n== Step 1. A step " + evil + "\n\nvit001$ seqserver " + evil + "\nplain \x1b[31m" + evil + "\n? Why " + evil +
-                                      "\n  ok: claim " + evil + "\n  FAILED: claim " + evil + "\n  seen instead:\n    nothing\n\nLab 99-x: FAILED after 1 checks. Log: " + evil + "\n");
+    files.write("transcript.txt",
+                "\nLab 99-x: a question " + evil + "\n\n== Step 1. A step " + evil + "\n\nvit001$ seqserver " + evil +
+                    "\nplain \x1b[31m" + evil + "\n? Why " + evil + "\n  ok: claim " + evil + "\n  FAILED: claim " +
+                    evil + "\n  seen instead:\n    nothing\n\nLab 99-x: FAILED after 1 checks. Log: " + evil + "\n");
     files.write("predictions.txt", "step 1: Why " + evil + "\n  predicted: because " + evil + "\n");
     files.write("about.txt", evil + "\n");
     ladder({"--svg", files / "ladder.svg", "--host", "10.98.7.1=" + evil, "tests/captures/echo.pcap"});
@@ -281,15 +335,18 @@ TEST_CASE("a report has the steps, the answers, the claims and the picture, and 
     CHECK(html.find("<script") == string::npos);
     CHECK(html.find("<img") == string::npos);
     CHECK(html.find('\x1b') == string::npos);
-    for (string words : {"<h2>Step 1. A step &lt;script&gt;", "Predicted: because &lt;script&gt;", "<b>FAILED: claim &lt;script&gt;", "class=\"verdict failed\">Lab 99-x: FAILED after 1 checks.", "<b>ok</b>", "<svg xmlns", "(TIME_WAIT)"})
+    for (string words :
+         {"<h2>Step 1. A step &lt;script&gt;", "Predicted: because &lt;script&gt;", "<b>FAILED: claim &lt;script&gt;",
+          "class=\"verdict failed\">Lab 99-x: FAILED after 1 checks.", "<b>ok</b>", "<svg xmlns", "(TIME_WAIT)"})
         CHECK_THAT(html, ContainsSubstring(words));
-    CHECK(html.find("http://") == html.find("http://www.w3.org/2000/svg"));  // a name, not an address: nothing is loaded
+    CHECK(html.find("http://") ==
+          html.find("http://www.w3.org/2000/svg"));  // a name, not an address: nothing is loaded
     CHECK(html.find("https://") == string::npos);
     CHECK(html.find("\n\n</pre>") == string::npos);
     CHECK(system("labs/report /nonexistent 2>/dev/null") != 0);
 }
 
-// ---- statelog --------------------------------------------------------------------------------------------------------
+// ---- statelog -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("statelog prints the life of a connection, and ends when told", "[seeing]") {
     Listener listener;
@@ -325,8 +382,10 @@ TEST_CASE("statelog's options", "[seeing]") {
     auto ends = run("statelog", {"--for", "20ms"});
     CHECK(ends.status == 0);
     Listener listener;
-    auto json = run("statelog", {"--json", "--time-of-day", "--for", "20ms", "--port", std::to_string(listener.port())});
-    CHECK_THAT(json.out, ContainsSubstring("{\"time\":\"") && ContainsSubstring("\"remote\":\"0.0.0.0:0\",\"from\":\"-\",\"to\":\"LISTEN\"}\n"));
+    auto json =
+        run("statelog", {"--json", "--time-of-day", "--for", "20ms", "--port", std::to_string(listener.port())});
+    CHECK_THAT(json.out, ContainsSubstring("{\"time\":\"") &&
+                             ContainsSubstring("\"remote\":\"0.0.0.0:0\",\"from\":\"-\",\"to\":\"LISTEN\"}\n"));
     CHECK_THAT(run("statelog", {"--every", "1us"}).err, ContainsSubstring("--every must be 100us..1m"));
     CHECK(run("statelog", {"--port", "0"}).status == 2);
     CHECK(run("statelog", {"operand"}).status == 2);

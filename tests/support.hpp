@@ -60,17 +60,26 @@ inline std::string bin(const std::string& name) { return (getenv("BIN") ? getenv
 /// Is the program built? The suites skip what is not.
 inline bool built(const std::string& name) { return access(bin(name).c_str(), X_OK) == 0; }
 
-[[noreturn]] inline void fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] inline void fail(const std::string& what) {
+    throw std::system_error(errno, std::generic_category(), what);
+}
 
 /// A directory of its own, which others may enter; it goes with all that is in it.
 struct Directory {
     std::string path = "/tmp/tcp-test-XXXXXX";
-    Directory() { if (!mkdtemp(path.data()) || chmod(path.c_str(), 0755)) fail("mkdtemp"); }
+    Directory() {
+        if (!mkdtemp(path.data()) || chmod(path.c_str(), 0755)) fail("mkdtemp");
+    }
     Directory(const Directory&) = delete;
-    ~Directory() { std::error_code ignored; std::filesystem::remove_all(path, ignored); }
+    ~Directory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path, ignored);
+    }
     std::string operator/(const std::string& name) const { return path + "/" + name; }
     /// Writes a file, and returns its path.
-    std::string write(const std::string& name, const std::string& text) const { return std::ofstream(*this / name, std::ios::binary) << text, *this / name; }
+    std::string write(const std::string& name, const std::string& text) const {
+        return std::ofstream(*this / name, std::ios::binary) << text, *this / name;
+    }
 };
 
 /// A shell's command to its end: what it printed, and its exit status, 128 + the signal that ended it.
@@ -81,7 +90,7 @@ inline int finish(FILE* pipe, std::string& output) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// ---- what /proc says -------------------------------------------------------------------------------------------------
+// ---- what /proc says ----------------------------------------------------------------------------------------------
 
 /// Fields of /proc/PID/stat counted as in proc(5), from 3 (state) on; empty for a process that is gone.
 inline std::vector<std::string> stat_fields(pid_t pid) {
@@ -107,7 +116,8 @@ inline std::vector<int> numbers_in(const std::string& directory) {
 inline std::vector<pid_t> children_of(pid_t parent, char state = 0) {
     std::vector<pid_t> found;
     for (pid_t pid : numbers_in("/proc"))
-        if (auto fields = stat_fields(pid); !fields.empty() && fields[4] == std::to_string(parent) && (!state || fields[3][0] == state))
+        if (auto fields = stat_fields(pid);
+            !fields.empty() && fields[4] == std::to_string(parent) && (!state || fields[3][0] == state))
             found.push_back(pid);
     return found;
 }
@@ -124,27 +134,30 @@ inline Time cpu_time(pid_t pid) {
 /// How many TCP sockets of this network namespace are in the state ("TIME_WAIT", as netstat spells it) on the local
 /// port; with `remote`, only those connected to that port.
 inline size_t sockets(const std::string& state, int local, int remote = 0) {
-    static const char* const names[] = {"?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
-                                        "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"};
+    static const char* const names[] = {"?",         "ESTABLISHED", "SYN_SENT", "SYN_RECV",   "FIN_WAIT1",
+                                        "FIN_WAIT2", "TIME_WAIT",   "CLOSE",    "CLOSE_WAIT", "LAST_ACK",
+                                        "LISTEN",    "CLOSING",     "SYN_RECV"};
     size_t found = 0;
     for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
         std::ifstream table(path);
         unsigned from, to, number;
         for (std::string line; std::getline(table, line);)
-            found += sscanf(line.c_str(), " %*d: %*[^:]:%x %*[^:]:%x %x", &from, &to, &number) == 3 && int(from) == local &&
-                     (!remote || int(to) == remote) && number < 13 && names[number] == state;
+            found += sscanf(line.c_str(), " %*d: %*[^:]:%x %*[^:]:%x %x", &from, &to, &number) == 3 &&
+                     int(from) == local && (!remote || int(to) == remote) && number < 13 && names[number] == state;
     }
     return found;
 }
 
-// ---- a program -------------------------------------------------------------------------------------------------------
+// ---- a program ----------------------------------------------------------------------------------------------------
 
-/// A running program with pipes on its stdin, stdout and stderr; a thread collects what it prints, so it never blocks on us.
-/// The destructor kills it and its children, by pid, and reaps them. Start it from a thread that lives on: it dies with it.
+/// A running program with pipes on its stdin, stdout and stderr; a thread collects what it prints, so it never blocks
+/// on us. The destructor kills it and its children, by pid, and reaps them. Start it from a thread that lives on: it
+/// dies with it.
 class Process {
 public:
     /// `prepare` runs in the child before exec(), for limits and identity: [] { limit(RLIMIT_NOFILE, 20); }
-    Process(const std::string& name, const std::vector<std::string>& args, const std::function<void()>& prepare = {}) : name_(name) {
+    Process(const std::string& name, const std::vector<std::string>& args, const std::function<void()>& prepare = {})
+        : name_(name) {
         std::string path = bin(name);
         std::vector<std::string> words;
         std::istringstream under(getenv("UNDER") ? getenv("UNDER") : "");
@@ -155,7 +168,8 @@ public:
         for (auto& word : words) argv.push_back(word.data());
         argv.push_back(nullptr);
         int in[2], out[2], err[2];
-        if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || pipe2(quit_, O_CLOEXEC)) fail("pipe");
+        if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || pipe2(quit_, O_CLOEXEC))
+            fail("pipe");
         int program = open(path.c_str(), O_RDONLY | O_CLOEXEC);  // `prepare` may make us a user who cannot walk to it
         pid_ = fork();
         if (pid_ < 0) fail("fork");
@@ -179,10 +193,12 @@ public:
         auto children = children_of(pid_);
         if (status_ < 0) kill(pid_, SIGKILL), waitpid(pid_, nullptr, 0);
         for (pid_t child : children)  // ours now (main.cpp), so the pid cannot have become somebody else's
-            if (auto fields = stat_fields(child); !fields.empty() && fields[4] == std::to_string(getpid())) kill(child, SIGKILL), waitpid(child, nullptr, 0);
+            if (auto fields = stat_fields(child); !fields.empty() && fields[4] == std::to_string(getpid()))
+                kill(child, SIGKILL), waitpid(child, nullptr, 0);
         close(quit_[1]);
         collector_.join();
-        for (int fd : {in_, out_, err_, quit_[0]}) if (fd >= 0) close(fd);
+        for (int fd : {in_, out_, err_, quit_[0]})
+            if (fd >= 0) close(fd);
     }
 
     pid_t pid() const { return pid_; }
@@ -190,11 +206,19 @@ public:
     std::string out() const { return printed(0); }
     std::string err() const { return printed(1); }
     /// Until the text has been printed; false when it has not after `deadline`.
-    bool wait_for_stdout(const std::string& text, Time deadline = patience) const { return wait_for(0, text, deadline); }
-    bool wait_for_stderr(const std::string& text, Time deadline = patience) const { return wait_for(1, text, deadline); }
+    bool wait_for_stdout(const std::string& text, Time deadline = patience) const {
+        return wait_for(0, text, deadline);
+    }
+    bool wait_for_stderr(const std::string& text, Time deadline = patience) const {
+        return wait_for(1, text, deadline);
+    }
     /// The port in "listening on ADDR:PORT"; waits for it, throws what was printed instead.
     int port() const {
-        bool listens = eventually([&] { std::string s = err(); size_t at = s.find("listening on "); return at != s.npos && s.find('\n', at) != s.npos; });
+        bool listens = eventually([&] {
+            std::string s = err();
+            size_t at = s.find("listening on ");
+            return at != s.npos && s.find('\n', at) != s.npos;
+        });
         std::string text = err();
         if (!listens) throw std::runtime_error(name_ + " is not listening; it says: " + text);
         size_t start = text.find("listening on ") + 13;
@@ -208,10 +232,15 @@ public:
             done += std::max<ssize_t>(n, 0);
         }
     }
-    void close_stdin() { if (in_ >= 0) close(std::exchange(in_, -1)); }
-    void signal(int number) const { if (status_ < 0) kill(pid_, number); }
+    void close_stdin() {
+        if (in_ >= 0) close(std::exchange(in_, -1));
+    }
+    void signal(int number) const {
+        if (status_ < 0) kill(pid_, number);
+    }
     bool running() { return wait_exit(0ms) < 0; }
-    /// The exit status; 128 + the signal that killed it; -1: still running after `deadline`. All it printed is in out() and err() then.
+    /// The exit status; 128 + the signal that killed it; -1: still running after `deadline`. All it printed is in
+    /// out() and err() then.
     int wait_exit(Time deadline = patience) {
         int status = 0;
         if (status_ < 0 && eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }, deadline)) {
@@ -258,11 +287,18 @@ private:
 };
 
 /// For `prepare`: setrlimit(2), soft and hard.
-inline void limit(int resource, rlim_t value) { rlimit both{value, value}; setrlimit(resource, &both); }
+inline void limit(int resource, rlim_t value) {
+    rlimit both{value, value};
+    setrlimit(resource, &both);
+}
 
 /// Runs a program to its end with the given stdin.
-struct Result { int status; std::string out, err; };
-inline Result run(const std::string& name, const std::vector<std::string>& args, const std::string& input = "", Time deadline = patience) {
+struct Result {
+    int status;
+    std::string out, err;
+};
+inline Result run(const std::string& name, const std::vector<std::string>& args, const std::string& input = "",
+                  Time deadline = patience) {
     Process process(name, args);
     process.write_stdin(input);
     process.close_stdin();
@@ -270,11 +306,12 @@ inline Result run(const std::string& name, const std::vector<std::string>& args,
     return {status, process.out(), process.err()};
 }
 
-// ---- both ends of a connection ---------------------------------------------------------------------------------------
+// ---- both ends of a connection ------------------------------------------------------------------------------------
 
 inline sockaddr_in loopback(int port) {
     sockaddr_in address{};
-    address.sin_family = AF_INET, address.sin_port = htons(uint16_t(port)), address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_family = AF_INET, address.sin_port = htons(uint16_t(port)),
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return address;
 }
 
@@ -283,17 +320,28 @@ class Client {
 public:
     enum End { Open, Fin, Reset, Timeout };
 
-    /// connect(2); throws if nobody listens. receive_buffer: a small one (4096) for a client that shall block the server soon.
+    /// connect(2); throws if nobody listens. receive_buffer: a small one (4096) for a client that shall block the
+    /// server soon.
     explicit Client(int port, int receive_buffer = 0) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
         sockaddr_in server = loopback(port);
         if (receive_buffer) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-        if (connect(fd_, reinterpret_cast<sockaddr*>(&server), sizeof server)) { int e = errno; close(); errno = e; fail("connect"); }
+        if (connect(fd_, reinterpret_cast<sockaddr*>(&server), sizeof server)) {
+            int e = errno;
+            close();
+            errno = e;
+            fail("connect");
+        }
     }
     /// A connected socket from elsewhere; see Listener::accept().
-    struct From { int fd; };
+    struct From {
+        int fd;
+    };
     explicit Client(From from) : fd_(from.fd) {}
     Client(Client&& other) noexcept : fd_(std::exchange(other.fd_, -1)), end_(other.end_) {}
-    Client& operator=(Client&& other) noexcept { std::swap(fd_, other.fd_), std::swap(end_, other.end_); return *this; }
+    Client& operator=(Client&& other) noexcept {
+        std::swap(fd_, other.fd_), std::swap(end_, other.end_);
+        return *this;
+    }
     ~Client() { close(); }
 
     int fd() const { return fd_; }
@@ -320,11 +368,17 @@ public:
         for (end_ = Open; data.size() < size && end_ == Open;) {
             pollfd readable{fd_, POLLIN, 0};
             auto left = std::chrono::duration_cast<Time>(until - Clock::now()).count();
-            if (poll(&readable, 1, int(std::max<long>(left, 0))) == 0) { end_ = Timeout; break; }
+            if (poll(&readable, 1, int(std::max<long>(left, 0))) == 0) {
+                end_ = Timeout;
+                break;
+            }
             ssize_t n = recv(fd_, buffer, std::min(sizeof buffer, size - data.size()), 0);
-            if (n > 0) data.append(buffer, n);
-            else if (n == 0) end_ = Fin;
-            else if (errno != EINTR) end_ = Reset;
+            if (n > 0)
+                data.append(buffer, n);
+            else if (n == 0)
+                end_ = Fin;
+            else if (errno != EINTR)
+                end_ = Reset;
         }
         return data;
     }
@@ -333,7 +387,9 @@ public:
     /// What the last receive met: Fin, Reset, Timeout, or Open when all came that was asked for.
     End end() const { return end_; }
     void shutdown_write() { ::shutdown(fd_, SHUT_WR); }  ///< our FIN, and we go on reading
-    void close() { if (fd_ >= 0) ::close(std::exchange(fd_, -1)); }
+    void close() {
+        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    }
     /// Abortive release: RST instead of FIN.
     void reset() {
         linger now{1, 0};
@@ -360,7 +416,9 @@ public:
     ~Listener() { close(); }
     int port() const { return port_; }
     int fd() const { return fd_; }
-    void close() { if (fd_ >= 0) ::close(std::exchange(fd_, -1)); }
+    void close() {
+        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    }
     /// The next connection; throws when none comes until `deadline`.
     Client accept(Time deadline = patience) {
         pollfd readable{fd_, POLLIN, 0};

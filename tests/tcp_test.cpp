@@ -11,16 +11,20 @@ using test::Listener;
 using namespace std::chrono_literals;
 
 // What the call throws, as "usage: text" or "ERRNO-NAME-NUMBER: text"; "" if it throws nothing.
-template <typename Call> static std::string thrown(Call call) {
-    try { call(); }
-    catch (const tcp::Usage_error& e) { return std::string("usage: ") + e.what(); }
-    catch (const std::system_error& e) { return std::to_string(e.code().value()) + ": " + e.what(); }
+template <typename Call>
+static std::string thrown(Call call) {
+    try {
+        call();
+    } catch (const tcp::Usage_error& e) {
+        return std::string("usage: ") + e.what();
+    } catch (const std::system_error& e) { return std::to_string(e.code().value()) + ": " + e.what(); }
     return "";
 }
 static std::string code(int number) { return std::to_string(number) + ": "; }
 
 // What the call writes to stderr.
-template <typename Call> static std::string stderr_of(Call call) {
+template <typename Call>
+static std::string stderr_of(Call call) {
     int ends[2], saved = dup(2);
     REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
     dup2(ends[1], 2);
@@ -36,7 +40,8 @@ template <typename Call> static std::string stderr_of(Call call) {
 struct Pair {
     Listener listener;
     Client peer{listener.port()};
-    tcp::Connection near{tcp::Descriptor(accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC)), *tcp::numeric_address("127.0.0.1", peer.local_port())};
+    tcp::Connection near{tcp::Descriptor(accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC)),
+                         *tcp::numeric_address("127.0.0.1", peer.local_port())};
 };
 
 // Signals that interrupt system calls: SIGALRM every millisecond, ten times, no SA_RESTART.
@@ -44,8 +49,10 @@ struct Interruptions {
     static inline volatile sig_atomic_t count = 0;
     Interruptions() {
         count = 0;
-        struct sigaction action{};
-        action.sa_handler = [](int) { if ((count = count + 1) == 10) every(0); };
+        struct sigaction action {};
+        action.sa_handler = [](int) {
+            if ((count = count + 1) == 10) every(0);
+        };
         sigaction(SIGALRM, &action, nullptr);
         every(1000);
     }
@@ -72,7 +79,8 @@ TEST_CASE("amounts are sums of numbers with units", "[tcp]") {
     CHECK(amount("1m30s", time_units) == 90e9);
     CHECK(amount("200us", time_units) == 200e3);
     CHECK(amount("0", time_units) == 0);
-    for (const char* text : {"", " ", "k", "-1", "+1", " 1", "1 ", "1.5", "0x10", "1e3", "12x", "1,5", "\n", "1k ", "k1", "1K"}) {
+    for (const char* text :
+         {"", " ", "k", "-1", "+1", " 1", "1 ", "1.5", "0x10", "1e3", "12x", "1,5", "\n", "1k ", "k1", "1K"}) {
         CAPTURE(text);
         CHECK(std::isnan(amount(text, size_units)));
     }
@@ -87,7 +95,8 @@ TEST_CASE("a quantity is in its range or the message says option, range and what
     CHECK(number("port", "0", "0", "65535") == 0);
     CHECK(number("port", "65535", "0", "65535") == 65535);
     CHECK(thrown([] { number("port", "65536", "0", "65535"); }) == "usage: port must be 0..65535, not \"65536\"");
-    CHECK(thrown([] { number("--max-children", "0", "1", "100"); }) == "usage: --max-children must be 1..100, not \"0\"");
+    CHECK(thrown([] { number("--max-children", "0", "1", "100"); }) ==
+          "usage: --max-children must be 1..100, not \"0\"");
     CHECK(thrown([] { number("port", "", "0", "65535"); }) == "usage: port must be 0..65535, not \"\"");
     CHECK(thrown([] { number("port", "http", "0", "65535"); }) == "usage: port must be 0..65535, not \"http\"");
     CHECK(thrown([] { number("port", "\x1b[2J", "0", "65535"); }) == "usage: port must be 0..65535, not \"\\x1b[2J\"");
@@ -98,7 +107,8 @@ TEST_CASE("a quantity is in its range or the message says option, range and what
     CHECK(thrown([] { duration("--idle", "24h1ns", "0", "24h"); }) == "usage: --idle must be 0..24h, not \"24h1ns\"");
     CHECK(thrown([] { duration("--idle", "5", "0", "24h"); }) == "usage: --idle must be 0..24h, not \"5\"");
     for (auto& digits : {std::string("18446744073709551617"), std::string(400, '9'), std::string(100000, '9')})
-        CHECK(thrown([&] { number("port", digits.c_str(), "0", "65535"); }).substr(0, 35) == "usage: port must be 0..65535, not \"" + digits.substr(0, 0));
+        CHECK(thrown([&] { number("port", digits.c_str(), "0", "65535"); }).substr(0, 35) ==
+              "usage: port must be 0..65535, not \"" + digits.substr(0, 0));
 }
 
 TEST_CASE("addresses are parsed and written the same way", "[tcp]") {
@@ -123,10 +133,12 @@ TEST_CASE("addresses are parsed and written the same way", "[tcp]") {
 TEST_CASE("a name that is no host is a usage error and reaches no shell", "[tcp]") {
     test::Directory here;
     std::string trap = here / "trap";
-    for (std::string host : {std::string(), std::string("no.such.host.invalid"), std::string("8990"), "$(touch " + trap + ")", "`touch " + trap + "`", "x;touch " + trap,
-                             "x\ntouch " + trap, std::string("-h"), std::string("--help"), std::string("["), std::string("]"), std::string("[]"),
-                             std::string("[::1"), std::string("[::1]x"), std::string("1.2.3.4.5"), std::string("host name"), std::string("\x1b[2J"),
-                             std::string(100000, 'a'), std::string("fe80::1%nosuch")}) {
+    for (std::string host :
+         {std::string(), std::string("no.such.host.invalid"), std::string("8990"), "$(touch " + trap + ")",
+          "`touch " + trap + "`", "x;touch " + trap, "x\ntouch " + trap, std::string("-h"), std::string("--help"),
+          std::string("["), std::string("]"), std::string("[]"), std::string("[::1"), std::string("[::1]x"),
+          std::string("1.2.3.4.5"), std::string("host name"), std::string("\x1b[2J"), std::string(100000, 'a'),
+          std::string("fe80::1%nosuch")}) {
         CAPTURE(host.substr(0, 40));
         std::string error = thrown([&] { tcp::resolve(host, 1); });
         CHECK_THAT(error, ContainsSubstring("usage: no host "));
@@ -134,13 +146,16 @@ TEST_CASE("a name that is no host is a usage error and reaches no shell", "[tcp]
         CHECK(error.size() < 200);
     }
     CHECK(access(trap.c_str(), F_OK) != 0);
-    CHECK_THAT(thrown([] { tcp::resolve("127.0.0.1:http", 1); }), ContainsSubstring("usage: port must be 0..65535, not \"http\""));
+    CHECK_THAT(thrown([] { tcp::resolve("127.0.0.1:http", 1); }),
+               ContainsSubstring("usage: port must be 0..65535, not \"http\""));
     CHECK_THAT(thrown([] { tcp::resolve("127.0.0.1:", 1); }), ContainsSubstring("usage: port must be 0..65535"));
     CHECK_THAT(thrown([] { tcp::resolve("[::1]:65536", 1); }), ContainsSubstring("not \"65536\""));
 }
 
 TEST_CASE("what is printed of the network's bytes is printable", "[tcp]") {
-    auto shown = [](const std::string& data, size_t limit = 60) { return tcp::printable(data.data(), data.size(), limit); };
+    auto shown = [](const std::string& data, size_t limit = 60) {
+        return tcp::printable(data.data(), data.size(), limit);
+    };
     CHECK(shown("hello") == "\"hello\"");
     CHECK(shown("") == "\"\"");
     CHECK(shown("a\r\nb") == "\"a\\r\\nb\"");
@@ -174,7 +189,10 @@ TEST_CASE("a descriptor has one owner", "[tcp]") {
     tcp::Descriptor owner(ends[0]);
     owner.close(), owner.close();
     CHECK_FALSE(open(ends[0]));
-    { tcp::Descriptor gone(ends[1]); CHECK(gone.release() == ends[1]); }
+    {
+        tcp::Descriptor gone(ends[1]);
+        CHECK(gone.release() == ends[1]);
+    }
     CHECK(open(ends[1]));
     close(ends[1]);
 }
@@ -190,7 +208,8 @@ TEST_CASE("read tells the peer's FIN from its RST", "[tcp]") {
     }
     SECTION("RST") {
         pair.peer.reset();
-        CHECK_THAT(thrown([&] { tcp::read(pair.near, buffer, sizeof buffer); }), ContainsSubstring(code(ECONNRESET) + "read 127.0.0.1:"));
+        CHECK_THAT(thrown([&] { tcp::read(pair.near, buffer, sizeof buffer); }),
+                   ContainsSubstring(code(ECONNRESET) + "read 127.0.0.1:"));
     }
 }
 
@@ -200,8 +219,12 @@ TEST_CASE("writing to a peer that is gone is an exception, never SIGPIPE", "[tcp
     signal(SIGPIPE, [](int) { sigpipe = 1; });
     Pair pair;
     pair.peer.reset();
-    REQUIRE(eventually([&] { pollfd p{pair.near.socket.fd(), 0, 0}; return poll(&p, 1, 0) == 1; }));
-    CHECK_THAT(thrown([&] { tcp::write_all(pair.near, "x", 1); }), ContainsSubstring(code(ECONNRESET) + "write 127.0.0.1:"));
+    REQUIRE(eventually([&] {
+        pollfd p{pair.near.socket.fd(), 0, 0};
+        return poll(&p, 1, 0) == 1;
+    }));
+    CHECK_THAT(thrown([&] { tcp::write_all(pair.near, "x", 1); }),
+               ContainsSubstring(code(ECONNRESET) + "write 127.0.0.1:"));
     CHECK_THAT(thrown([&] { tcp::write_all(pair.near, "x", 1); }), ContainsSubstring(code(EPIPE) + "write 127.0.0.1:"));
     CHECK(sigpipe == 0);
     signal(SIGPIPE, SIG_IGN);
@@ -239,8 +262,10 @@ TEST_CASE("the idle timeout ends a wait in both directions", "[tcp]") {
     char buffer[16];
     std::string big(32 << 20, 'x');
     tcp::set_idle_timeout(pair.near.socket, 20ms);
-    CHECK_THAT(thrown([&] { tcp::read(pair.near, buffer, sizeof buffer); }), ContainsSubstring(code(ETIMEDOUT) + "read "));
-    CHECK_THAT(thrown([&] { tcp::write_all(pair.near, big.data(), big.size()); }), ContainsSubstring(code(ETIMEDOUT) + "write "));
+    CHECK_THAT(thrown([&] { tcp::read(pair.near, buffer, sizeof buffer); }),
+               ContainsSubstring(code(ETIMEDOUT) + "read "));
+    CHECK_THAT(thrown([&] { tcp::write_all(pair.near, big.data(), big.size()); }),
+               ContainsSubstring(code(ETIMEDOUT) + "write "));
 }
 
 TEST_CASE("a port in use is explained", "[tcp]") {
@@ -249,12 +274,14 @@ TEST_CASE("a port in use is explained", "[tcp]") {
     CHECK(tcp::port_holders(holder.port()) == " (the port has 1 LISTEN: ss -ltnp shows whose)");
     for (bool reuseaddr : {false, true})
         CHECK_THAT(thrown([&] { tcp::listening_socket(loopback, 1, reuseaddr); }),
-                   ContainsSubstring(code(EADDRINUSE) + "bind " + loopback.text() + " (the port has 1 LISTEN: ss -ltnp shows whose): Address already in use"));
+                   ContainsSubstring(code(EADDRINUSE) + "bind " + loopback.text() +
+                                     " (the port has 1 LISTEN: ss -ltnp shows whose): Address already in use"));
     Client client(holder.port());
     Client connection = holder.accept();
     holder.close();
     CHECK(tcp::port_holders(holder.port()) == " (the port has 1 ESTABLISHED: old connections hold it)");
-    CHECK_THAT(thrown([&] { tcp::listening_socket(loopback, 1, false); }), ContainsSubstring("1 ESTABLISHED: old connections hold it"));
+    CHECK_THAT(thrown([&] { tcp::listening_socket(loopback, 1, false); }),
+               ContainsSubstring("1 ESTABLISHED: old connections hold it"));
     client.reset();
     CHECK(eventually([&] { return tcp::port_holders(holder.port()).empty(); }));
 }
@@ -263,7 +290,8 @@ TEST_CASE("listening_socket says where, with the port that the kernel chose", "[
     std::string said = stderr_of([] { tcp::listening_socket(*tcp::numeric_address("127.0.0.1", 0), 7, true); });
     int port = 0, backlog = 0;
     REQUIRE(said.find("listening on ") != said.npos);
-    CHECK(sscanf(said.c_str() + said.find("listening on "), "listening on 127.0.0.1:%d backlog=%d\n", &port, &backlog) == 2);
+    CHECK(sscanf(said.c_str() + said.find("listening on "), "listening on 127.0.0.1:%d backlog=%d\n", &port,
+                 &backlog) == 2);
     CHECK(port > 0);
     CHECK(backlog == 7);
 }
@@ -275,11 +303,14 @@ TEST_CASE("socket options by name", "[tcp]") {
     tcp::add_socket_option(asked, "rcvbuf=64k");
     REQUIRE(asked.size() == 3);
     CHECK((asked[0].second == 1 && asked[1].second == 0 && asked[2].second == 65536));
-    CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, "nagle"); }), ContainsSubstring("usage: --option: no socket option \"nagle\""));
-    CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, ""); }), ContainsSubstring("usage: --option: no socket option \"\""));
+    CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, "nagle"); }),
+               ContainsSubstring("usage: --option: no socket option \"nagle\""));
+    CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, ""); }),
+               ContainsSubstring("usage: --option: no socket option \"\""));
     CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, "\x1b"); }), !ContainsSubstring("\x1b"));
     for (const char* bad : {"nodelay=", "nodelay=x", "nodelay=-1", "nodelay=2g"})
-        CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, bad); }), ContainsSubstring("usage: --option nodelay must be 0..1g, not "));
+        CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, bad); }),
+                   ContainsSubstring("usage: --option nodelay must be 0..1g, not "));
     tcp::Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     for (auto& [option, value] : asked) tcp::set_option(socket, *option, value);
     int nodelay = 0;
@@ -290,7 +321,8 @@ TEST_CASE("socket options by name", "[tcp]") {
     CHECK(nodelay == 1);
     CHECK((lingers.l_onoff == 1 && lingers.l_linger == 0));
     tcp::add_socket_option(asked, "maxseg=1");
-    CHECK_THAT(thrown([&] { tcp::set_option(socket, *asked[3].first, asked[3].second); }), ContainsSubstring(code(EINVAL) + "setsockopt maxseg=1"));
+    CHECK_THAT(thrown([&] { tcp::set_option(socket, *asked[3].first, asked[3].second); }),
+               ContainsSubstring(code(EINVAL) + "setsockopt maxseg=1"));
 }
 
 TEST_CASE("accept returns nothing for a signal and keeps the address of a peer that has reset", "[tcp]") {
@@ -317,8 +349,13 @@ TEST_CASE("accept without a free descriptor says so once, and again after it has
     rlimit before{}, none{};
     getrlimit(RLIMIT_NOFILE, &before);
     none = {0, before.rlim_max};
-    auto starve = [&] { setrlimit(RLIMIT_NOFILE, &none), tcp::accept(socket), tcp::accept(socket), setrlimit(RLIMIT_NOFILE, &before); };
-    auto waits = [](const std::string& text) { size_t at = text.find("waiting accept: Too many open files\n"); return at != text.npos && text.find("waiting", at + 1) == text.npos; };
+    auto starve = [&] {
+        setrlimit(RLIMIT_NOFILE, &none), tcp::accept(socket), tcp::accept(socket), setrlimit(RLIMIT_NOFILE, &before);
+    };
+    auto waits = [](const std::string& text) {
+        size_t at = text.find("waiting accept: Too many open files\n");
+        return at != text.npos && text.find("waiting", at + 1) == text.npos;
+    };
     CHECK(waits(stderr_of(starve)));
     CHECK(tcp::accept(socket));
     CHECK(waits(stderr_of(starve)));
@@ -327,14 +364,18 @@ TEST_CASE("accept without a free descriptor says so once, and again after it has
 TEST_CASE("connected_socket tries every address and gives up when told", "[tcp]") {
     Listener listener, gone, full(0);
     gone.close();
-    auto here = *tcp::numeric_address("127.0.0.1", listener.port()), nobody = *tcp::numeric_address("127.0.0.1", gone.port());
+    auto here = *tcp::numeric_address("127.0.0.1", listener.port()),
+         nobody = *tcp::numeric_address("127.0.0.1", gone.port());
     auto connection = tcp::connected_socket({nobody, here}, 0, {});
     CHECK(connection.peer.port() == listener.port());
     CHECK((fcntl(connection.socket.fd(), F_GETFL) & O_NONBLOCK) == 0);
-    CHECK_THAT(thrown([&] { tcp::connected_socket({nobody}, 0, {}); }), ContainsSubstring(code(ECONNREFUSED) + "connect " + nobody.text()));
+    CHECK_THAT(thrown([&] { tcp::connected_socket({nobody}, 0, {}); }),
+               ContainsSubstring(code(ECONNREFUSED) + "connect " + nobody.text()));
     Client occupies(full.port());  // backlog 0: the accept queue holds one
-    CHECK_THAT(thrown([&] { tcp::connected_socket({*tcp::numeric_address("127.0.0.1", full.port())}, 0, 50ms); }), ContainsSubstring(code(ETIMEDOUT) + "connect "));
-    CHECK_THAT(thrown([&] { tcp::connected_socket({here}, listener.port(), {}); }), ContainsSubstring(code(EADDRINUSE) + "bind 0.0.0.0:"));
+    CHECK_THAT(thrown([&] { tcp::connected_socket({*tcp::numeric_address("127.0.0.1", full.port())}, 0, 50ms); }),
+               ContainsSubstring(code(ETIMEDOUT) + "connect "));
+    CHECK_THAT(thrown([&] { tcp::connected_socket({here}, listener.port(), {}); }),
+               ContainsSubstring(code(EADDRINUSE) + "bind 0.0.0.0:"));
 }
 
 TEST_CASE("connecting is not disturbed by signals", "[tcp]") {
@@ -351,7 +392,8 @@ TEST_CASE("a log line is one line, however long what it tells", "[tcp]") {
     std::string head = line.substr(0, line.find(']'));
     CHECK(head == std::string(program_invocation_short_name) + "[" + std::to_string(getpid()));
     int h = -1, m = -1, s = -1, us = -1, end = 0;
-    sscanf(line.c_str() + head.size(), "]: %2d:%2d:%2d.%6d read peer=10.98.0.1:8990 bytes=6\n%n", &h, &m, &s, &us, &end);
+    sscanf(line.c_str() + head.size(), "]: %2d:%2d:%2d.%6d read peer=10.98.0.1:8990 bytes=6\n%n", &h, &m, &s, &us,
+           &end);
     CHECK(head.size() + end == line.size());
     CHECK((h >= 0 && h < 24 && m >= 0 && m < 60 && s >= 0 && s <= 60 && us >= 0));
     std::string endless = stderr_of([] { tcp::log("read", "%s", std::string(5000, 'x').c_str()); });
@@ -364,7 +406,8 @@ TEST_CASE("a log line says what printf would", "[tcp]") {
         std::string line = stderr_of([&] { tcp::log("x", values...); });
         return line.substr(line.find(" x ") + 3);
     };
-    CHECK(told("%s|%d|%d|%d|%zu|%lu", "a%sb", 0, -12, INT_MAX, size_t(7), 4294967296ul) == "a%sb|0|-12|2147483647|7|4294967296\n");
+    CHECK(told("%s|%d|%d|%d|%zu|%lu", "a%sb", 0, -12, INT_MAX, size_t(7), 4294967296ul) ==
+          "a%sb|0|-12|2147483647|7|4294967296\n");
     CHECK(told("%s %.3f%% %d %s", "half", 0.5, 6, "end") == "half 0.500% 6 end\n");
     CHECK(told("no conversion%s", "") == "no conversion\n");
     for (int size : {400, 470, 490, 511, 512, 5000}) {  // around the longest line, in both ways to format

@@ -1,5 +1,6 @@
 // timewait-server and timewait-client: what every pair of cases puts on the wire and leaves in the kernel, and what the
-// options make of connections of others. The pairs run in a network namespace of their own, with a packet socket on its lo.
+// options make of connections of others. The pairs run in a network namespace of their own, with a packet socket on
+// its lo.
 #include "catch.hpp"
 #include "support.hpp"
 
@@ -29,33 +30,45 @@ public:
             strcpy(lo.ifr_name, "lo");
             lo.ifr_flags = IFF_UP;
             int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-            if (ioctl(any, SIOCSIFFLAGS, &lo) == 0) packets_ = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_IP));
+            if (ioctl(any, SIOCSIFFLAGS, &lo) == 0)
+                packets_ = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_IP));
             close(any);
             table_ = open("/proc/thread-self/net/tcp", O_RDONLY | O_CLOEXEC);
             namespace_ = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
         }).join();
     }
-    ~Wire() { for (int fd : {packets_, table_, namespace_}) if (fd >= 0) close(fd); }
+    ~Wire() {
+        for (int fd : {packets_, table_, namespace_})
+            if (fd >= 0) close(fd);
+    }
     bool made() const { return packets_ >= 0 && table_ >= 0 && namespace_ >= 0; }
-    std::function<void()> inside() const { return [fd = namespace_] { if (setns(fd, CLONE_NEWNET)) _exit(126); }; }
+    std::function<void()> inside() const {
+        return [fd = namespace_] {
+            if (setns(fd, CLONE_NEWNET)) _exit(126);
+        };
+    }
 
     // Everything but pure ACKs, one string for each connection: "C:SYN S:SYN S:PSH(17) S:FIN C:FIN".
     std::vector<string> connections(int port) {
         unsigned char data[65536];
         sockaddr_ll from{};
         socklen_t size = sizeof from;
-        for (ssize_t n; (n = recvfrom(packets_, data, sizeof data, 0, reinterpret_cast<sockaddr*>(&from), &size)) > 0;) {
+        for (ssize_t n;
+             (n = recvfrom(packets_, data, sizeof data, 0, reinterpret_cast<sockaddr*>(&from), &size)) > 0;) {
             if (from.sll_pkttype != PACKET_HOST) continue;
             auto* ip = reinterpret_cast<iphdr*>(data);
             auto* tcp = reinterpret_cast<tcphdr*>(data + ip->ihl * 4);
             if (ip->protocol != IPPROTO_TCP) continue;
-            segments_.push_back({ntohs(tcp->source), ntohs(tcp->dest), *tcp, ntohs(ip->tot_len) - ip->ihl * 4 - tcp->doff * 4});
+            segments_.push_back(
+                {ntohs(tcp->source), ntohs(tcp->dest), *tcp, ntohs(ip->tot_len) - ip->ihl * 4 - tcp->doff * 4});
         }
         std::vector<string> found;
         for (auto& s : segments_) {
             if (s.from != port && s.to != port) continue;
             string side = s.from == port ? "S:" : "C:";
-            auto note = [&](const string& text) { if (!found.empty()) found.back() += (found.back().empty() ? "" : " ") + side + text; };
+            auto note = [&](const string& text) {
+                if (!found.empty()) found.back() += (found.back().empty() ? "" : " ") + side + text;
+            };
             if (s.flags.syn && !s.flags.ack) found.emplace_back();
             if (s.flags.syn) note("SYN");
             if (s.bytes) note("PSH(" + std::to_string(s.bytes) + ")");
@@ -66,22 +79,27 @@ public:
     }
     // The sockets of the port, sides told apart: "S TIME_WAIT".
     std::multiset<string> states(int port) const {
-        static const char* const names[] = {"?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
-                                            "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"};
+        static const char* const names[] = {"?",         "ESTABLISHED", "SYN_SENT", "SYN_RECV",   "FIN_WAIT1",
+                                            "FIN_WAIT2", "TIME_WAIT",   "CLOSE",    "CLOSE_WAIT", "LAST_ACK",
+                                            "LISTEN",    "CLOSING",     "SYN_RECV"};
         string text(262144, 0);
         text.resize(std::max<ssize_t>(0, pread(table_, text.data(), text.size(), 0)));
         std::multiset<string> found;
         std::istringstream lines(text);
         unsigned local, remote, state;
         for (string line; std::getline(lines, line);)
-            if (sscanf(line.c_str(), " %*d: %*[^:]:%x %*[^:]:%x %x", &local, &remote, &state) == 3 && state != 10 && state < 13 &&
-                (int(local) == port || int(remote) == port))
+            if (sscanf(line.c_str(), " %*d: %*[^:]:%x %*[^:]:%x %x", &local, &remote, &state) == 3 && state != 10 &&
+                state < 13 && (int(local) == port || int(remote) == port))
                 found.insert((int(local) == port ? "S " : "C ") + string(names[state]));
         return found;
     }
 
 private:
-    struct Segment { int from, to; tcphdr flags; int bytes; };
+    struct Segment {
+        int from, to;
+        tcphdr flags;
+        int bytes;
+    };
     int packets_ = -1, table_ = -1, namespace_ = -1;
     std::vector<Segment> segments_;
 };
@@ -111,7 +129,7 @@ struct Expected {
     int server, client;
     std::vector<string> wire;  // of each connection
     States states;
-    int exit_status;           // of the client; -1: it stays until it is interrupted, and says so
+    int exit_status;  // of the client; -1: it stays until it is interrupted, and says so
     string says = "";
 };
 
@@ -120,8 +138,12 @@ struct Expected {
 TEST_CASE("every pair of cases that the seed names: the wire and what it leaves", "[timewait]") {
     if (!built("timewait-server") || !built("timewait-client")) return;
     Wire wire;
-    if (!wire.made()) { WARN("no right to make a network namespace: the pairs are not checked"); return; }
-    const string bip_close = handshake + " S:PSH(17) S:FIN C:FIN", host_close = " C:PSH(67) ", host_keep = " C:PSH(72) ";
+    if (!wire.made()) {
+        WARN("no right to make a network namespace: the pairs are not checked");
+        return;
+    }
+    const string bip_close = handshake + " S:PSH(17) S:FIN C:FIN", host_close = " C:PSH(67) ",
+                 host_keep = " C:PSH(72) ";
     const std::vector<Expected> pairs = {
         {1, 0, {bip_close, bip_close}, {"S TIME_WAIT"}, 0},
         {3, 3, {handshake}, {"C ESTABLISHED", "S ESTABLISHED"}, -1},
@@ -151,9 +173,8 @@ TEST_CASE("every pair of cases that the seed names: the wire and what it leaves"
             int port = server.port();
             Process client("timewait-client", client_args(pair.client, port), wire.inside());
             if (pair.exit_status >= 0) REQUIRE(client.wait_exit() == pair.exit_status);
-            bool as_expected = eventually([&] {
-                return wire.connections(port) == pair.wire && wire.states(port) == pair.states;
-            });
+            bool as_expected =
+                eventually([&] { return wire.connections(port) == pair.wire && wire.states(port) == pair.states; });
             INFO("client says: " << client.err());
             if (!as_expected) {
                 CHECK(wire.connections(port) == pair.wire);
@@ -179,7 +200,10 @@ TEST_CASE("every pair of cases that the seed names: the wire and what it leaves"
 TEST_CASE("pairs that are races: every outcome is one of those that can be", "[timewait]") {
     if (!built("timewait-server") || !built("timewait-client")) return;
     Wire wire;
-    if (!wire.made()) { WARN("no right to make a network namespace: the pairs are not checked"); return; }
+    if (!wire.made()) {
+        WARN("no right to make a network namespace: the pairs are not checked");
+        return;
+    }
     auto run_pair = [&](int server_case, int client_case) {
         Process server("timewait-server", server_args(server_case), wire.inside());
         int port = server.port();
@@ -187,7 +211,10 @@ TEST_CASE("pairs that are races: every outcome is one of those that can be", "[t
         REQUIRE(client.wait_exit() >= 0);
         REQUIRE(server.running());
         string first;
-        REQUIRE(eventually([&] { first = wire.connections(port).at(0); return count(first, "FIN") + count(first, "RST") >= 2; }));
+        REQUIRE(eventually([&] {
+            first = wire.connections(port).at(0);
+            return count(first, "FIN") + count(first, "RST") >= 2;
+        }));
         return first;
     };
     SECTION("1_7: the close race, either side first or both at once") {
@@ -206,9 +233,14 @@ TEST_CASE("pairs that are races: every outcome is one of those that can be", "[t
 TEST_CASE("SO_REUSEADDR on both sides: a client's own TIME_WAIT holds nothing", "[timewait]") {
     if (!built("timewait-server") || !built("timewait-client")) return;
     Wire wire;
-    if (!wire.made()) { WARN("no right to make a network namespace"); return; }
+    if (!wire.made()) {
+        WARN("no right to make a network namespace");
+        return;
+    }
     Process server("timewait-server", {"-s", "3", "-p", "0"}, wire.inside());
-    Process client("timewait-client", {"-s", "6", "--reuseaddr", "-n", "3", "--pause", "50ms", "127.0.0.1", std::to_string(server.port())}, wire.inside());
+    Process client("timewait-client",
+                   {"-s", "6", "--reuseaddr", "-n", "3", "--pause", "50ms", "127.0.0.1", std::to_string(server.port())},
+                   wire.inside());
     REQUIRE(client.wait_exit() == 0);
     CHECK(count(client.err(), "connected") == 3);
 }
@@ -333,9 +365,14 @@ TEST_CASE("client options, with a server of the test", "[timewait]") {
 TEST_CASE("what cannot be meant is a usage error that says why", "[timewait]") {
     if (!built("timewait-server") || !built("timewait-client")) return;
     const std::vector<std::pair<std::vector<string>, string>> wrong = {
-        {{"--case", "99"}, "--case must be 0.."}, {{"--case", "\x1b[2J"}, "\\x1b"}, {{"--close", "sometimes"}, "--close must be one of connect, unread"},
-        {{"--close", "reply"}, "needs --http"}, {{"--close", "never", "--how", "rst"}, "contradicts"}, {{"--close", "connect", "--http", "close"}, "contradicts"},
-        {{"--closewait", "1s", "--case", "2"}, "--case comes before"}, {{"--readwait", "soon"}, "--readwait must be 0..1h"}};
+        {{"--case", "99"}, "--case must be 0.."},
+        {{"--case", "\x1b[2J"}, "\\x1b"},
+        {{"--close", "sometimes"}, "--close must be one of connect, unread"},
+        {{"--close", "reply"}, "needs --http"},
+        {{"--close", "never", "--how", "rst"}, "contradicts"},
+        {{"--close", "connect", "--http", "close"}, "contradicts"},
+        {{"--closewait", "1s", "--case", "2"}, "--case comes before"},
+        {{"--readwait", "soon"}, "--readwait must be 0..1h"}};
     for (auto& [args, text] : wrong)
         for (string program : {"timewait-server", "timewait-client"}) {
             auto with_host = args;

@@ -2,8 +2,9 @@
 //
 //   timewait-server [options] [port]     default port 6666; --list shows the cases, --case 1 takes one
 //
-// Look for: the first FIN in tcpdump. Whoever sent it has TIME_WAIT in netstat for 60 s; a peer that does not answer it keeps
-// us in FIN_WAIT2 and itself in CLOSE_WAIT; after a RST nobody has anything. What a connection does is in policy.hpp.
+// Look for: the first FIN in tcpdump. Whoever sent it has TIME_WAIT in netstat for 60 s; a peer that does not answer
+// it keeps us in FIN_WAIT2 and itself in CLOSE_WAIT; after a RST nobody has anything. What a connection does is in
+// policy.hpp.
 #include "policy.hpp"
 
 #include <sys/wait.h>
@@ -20,13 +21,15 @@ static const std::vector<policy::Case> cases = {
     {"http", "--http=close --close=fin", "S:PSH(154), open until C:FIN"},
     {"http-close", "--http=close --close=reply", "S:PSH(154) S:FIN, TIME_WAIT on the server"},
     {"http-keep-alive", "--http=keep-alive --close=fin", "S:PSH(159) for each request, open until C:FIN"},
-    {"http-wait-close", "--http=close --close=reply --closewait=200us", "S:PSH(154), then a race that the client may win"},
+    {"http-wait-close", "--http=close --close=reply --closewait=200us",
+     "S:PSH(154), then a race that the client may win"},
 };
 
 static char reply[256];
 static size_t reply_size;
 
-// Written anew when the second has changed, by the parent when it can: what a child need not do costs it no page faults.
+// Written anew when the second has changed, by the parent when it can: what a child need not do costs it no page
+// faults.
 static void write_reply(const Policy& policy) {
     static time_t written = 0;
     time_t now = time(nullptr);
@@ -34,8 +37,11 @@ static void write_reply(const Policy& policy) {
     char date[64];
     tm utc;
     strftime(date, sizeof date, "%a, %d %b %Y %T GMT", gmtime_r(&now, &utc));
-    reply_size = snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\nDate: %s\r\nServer: fast\r\nContent-Type: application/json\r\nConnection: %s\r\n"
-                          "Content-Length: 13\r\n\r\n{ 'event':0 }", date, policy.keep_alive ? "keep-alive" : "close");
+    reply_size =
+        snprintf(reply, sizeof reply,
+                 "HTTP/1.1 200 OK\r\nDate: %s\r\nServer: fast\r\nContent-Type: application/json\r\nConnection: %s\r\n"
+                 "Content-Length: 13\r\n\r\n{ 'event':0 }",
+                 date, policy.keep_alive ? "keep-alive" : "close");
 }
 
 // A reply for each request, which is for each blank line that follows something. True if there was one.
@@ -43,7 +49,10 @@ static bool answer(const tcp::Connection& connection, const Policy& policy, cons
     static size_t line = 0, request = 0, replies = 0;  // bytes of the unfinished line, and of the request before it
     bool replied = false;
     for (size_t i = 0; i < size && !(replied && policy.close == policy::When::reply); ++i) {
-        if (data[i] != '\n') { line += data[i] != '\r'; continue; }
+        if (data[i] != '\n') {
+            line += data[i] != '\r';
+            continue;
+        }
         request += line;
         if (std::exchange(line, 0) || !std::exchange(request, 0)) continue;
         if (replies++) write_reply(policy);  // the first is as new as this process
@@ -79,11 +88,13 @@ int main(int argc, char** argv) try {
     size_t max_children = 4096;
     auto table = policy::options(policy);
     table.erase(table.end() - 2, table.end());  // --nbrequest and --pause are a client's
-    table.insert(table.begin(), {
-        {'s', "case", "N", "a case by number or name: the options that --list shows for it", [&](auto v) { take_case(policy, cases, v); }},
-        {'l', "list", nullptr, "the cases", [](auto) { policy::list(cases); }},
-        {'p', "port", "PORT", "listen on PORT (6666)", [&](auto v) { server.port = tcp::number("--port", v, "0", "65535"); }},
-        {'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)", [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }}});
+    table.insert(table.begin(), {{'s', "case", "N", "a case by number or name: the options that --list shows for it",
+                                  [&](auto v) { take_case(policy, cases, v); }},
+                                 {'l', "list", nullptr, "the cases", [](auto) { policy::list(cases); }},
+                                 {'p', "port", "PORT", "listen on PORT (6666)",
+                                  [&](auto v) { server.port = tcp::number("--port", v, "0", "65535"); }},
+                                 {'m', "max-children", "N", "at most N at once, the backlog holds the rest (4096)",
+                                  [&](auto v) { max_children = tcp::number("--max-children", v, "1", "100000"); }}});
     server.parse(argc, argv, table);
     check(policy);
     settings.http = [&](auto& connection, auto data, auto size) { return answer(connection, policy, data, size); };
@@ -117,8 +128,7 @@ int main(int argc, char** argv) try {
         children.push_back(pid);
         if (settings.logs) tcp::log("accepted", "peer=%s child=%d", connection->peer.text().c_str(), pid);
     }
-    tcp::end_children(signals, {}, [] { return children; }, [] { return false; });  // the kernel closes what they have open
+    tcp::end_children(
+        signals, {}, [] { return children; }, [] { return false; });  // the kernel closes what they have open
     tcp::log("stopped", "port=%d", server.port);
-} catch (const std::exception& error) {
-    return tcp::report(error);
-}
+} catch (const std::exception& error) { return tcp::report(error); }

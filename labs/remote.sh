@@ -9,7 +9,7 @@
 # say otherwise: patience 60) it ends what is left. Nothing that a host prints is executed or used as a file name here:
 # facts are checked against what they may look like.
 
-labs=${labs:-$(cd labs && pwd)}
+labs=${labs:-$PWD/labs}
 hosts_file=${LAB_HOSTS:-$labs/hosts.conf}
 
 # ---- the hosts file: data, never executed -------------------------------------------------------------------------------
@@ -20,7 +20,8 @@ column() { awk -v host="$1" -v n="$2" '$1 == host { print n <= NF ? $n : "-"; ex
 
 check_hosts_file() {
     [ -r "$hosts_file" ] || { echo "labs/run: cannot read the hosts file $hosts_file" >&2 && return 1; }
-    LC_ALL=C awk -v file="$hosts_file" '
+    file=$hosts_file LC_ALL=C awk '
+        BEGIN { file = ENVIRON["file"] }
         function bad(what) { printf "%s:%d: %s\n", file, NR, what; wrong = 1 }
         !NF || /^[ \t]*#/ { next }
         $1 == "exec" { if (!index($0, "{command}") && !index($0, "{quoted}")) bad("exec needs {command} (as words) or {quoted} (as one word)"); next }
@@ -122,11 +123,12 @@ keep() {
         } # sshd turns some away when many come at once (MaxStartups)
         sleep 1
     done
-    bind_ports=
+    bind_ports='' ours=$PWD/bin
+    case $ours in *:*) ours=/dev/null ;; esac # no entry of PATH can hold a colon: what is there is sent
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
     sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
         while [ -d "/proc/$2" ] && [ ! -e "${1%/*}/over" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
-        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$PWD/bin" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
+        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$ours" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
             >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"
@@ -154,14 +156,14 @@ is_ready() {
     (reach "$1" "$(bin_on "$1")/${programs%%[!A-Za-z0-9_-]*}" --version) </dev/null >/dev/null 2>"$LAB_PRIVATE/$1.err" || return 1
     clock "$1" >"$LAB_PRIVATE/$1.clock"
 }
-bin_on() { if [ "$(fact "$1" programs)" = here ]; then echo "$PWD/bin"; else echo "$(fact "$1" run)/bin"; fi; }
+bin_on() { if [ "$(fact "$1" programs)" = here ]; then printf '%s\n' "$PWD/bin"; else echo "$(fact "$1" run)/bin"; fi; }
 
 ended_silently() { [ -s "$LAB_PRIVATE/$1.err" ] || echo "the connection has ended" >"$LAB_PRIVATE/$1.err"; }
 say_why_not() {
     ended_silently "$1"
     echo "labs/run: $1 cannot be used ($(column "$1" 2)):"
     plain_text <"$LAB_PRIVATE/$1.err" | sed 's/^/    /' | tail -n 5
-    echo "labs/run: $(cure_of "$1"). ./labs/doctor --hosts $hosts_file looks at every host and pair."
+    printf '%s\n' "labs/run: $(cure_of "$1"). ./labs/doctor --hosts $hosts_file looks at every host and pair."
 }
 cure_of() {
     case $(cat "$LAB_PRIVATE/$1.err") in

@@ -19,7 +19,7 @@
 
 [ -n "${LAB_LOG:-}" ] || exec "$(dirname "$0")/../run" "$(basename "$(dirname "$0")")" "$@"
 set -u
-labs=$(cd "$(dirname "$0")/.." && pwd)
+labs=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
 . "$labs/hosts.$LAB_BACKEND"
 one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
 watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' can_sysctl='' # what a back end may say otherwise
@@ -88,7 +88,7 @@ eventually() {
 new_port() {
     PORT=${PORT:-$((${first_port:-20000 + $$ % 400 * 25} - 1))}
     while PORT=$((PORT + 1)); do
-        [ $PORT -le $last_port ] || fail "a free port up to $last_port" true
+        [ $PORT -le $last_port ] || fail "a free port up to $last_port"
         [ -z "$first_port" ] || return 0
         # one network stack for everybody: a link reserves the port among labs, /proc knows about the others
         lock=/tmp/tcp-lab-port-$PORT
@@ -106,7 +106,7 @@ capture() {
     output=$LAB_LOG/$1.pcap
     launch "tcpdump-$1" "$1" tcpdump -i "$interface" -n -U --immediate-mode -w - "$capture_filter"
     output='' raise=''
-    eventually grep -q 'listening on' "$LAB_LOG/tcpdump-$1.err" || fail "tcpdump starts on $1" "tail -n 3 '$LAB_LOG/tcpdump-$1.err'"
+    eventually grep -q 'listening on' "$LAB_LOG/tcpdump-$1.err" || fail "tcpdump starts on $1" tail -n 3 "$LAB_LOG/tcpdump-$1.err"
 }
 
 # The kernels' states, from the first capture on, into HOST.states: with them the ladder shows what was so and not only what
@@ -123,7 +123,7 @@ watch_states() {
     done
     for host in ${one_stack:-vit001 vit002 vit003}; do
         [ "$host" != yes ] || host=vit001
-        eventually grep -qs watching "$LAB_LOG/.$host.statelog" || fail "statelog starts on $host" "cat '$LAB_LOG/.$host.statelog'"
+        eventually grep -qs watching "$LAB_LOG/.$host.statelog" || fail "statelog starts on $host" cat "$LAB_LOG/.$host.statelog"
     done
 }
 
@@ -139,26 +139,26 @@ start() {
     launch "$start_name" "$start_host" "$@"
 }
 
-# Nothing outlives the lab for long, whatever happens to this shell. Its stdin is a FIFO that this shell holds open on a descriptor of its own, until `eof`.
+# Nothing outlives the lab for long, whatever happens to this shell. Its stdin is a FIFO that this shell holds open on a descriptor of
+# its own, until `eof`; for both directions, so that nobody who opens it waits for the other end.
 launch() {
     name=$1 host=$2 key=$(key "$1")
     shift 2
     for finished in $started; do ! gone "$finished" || close_input "$finished"; done
     fd=${free_fds%% *}
-    [ -n "$fd" ] || fail "fewer than eight programs at once" true
+    [ -n "$fd" ] || fail "fewer than eight programs at once"
     free_fds=${free_fds#"$fd"} free_fds=${free_fds# }
     rm -f "$LAB_LOG/$name.pid" "$LAB_LOG/.$name.in"
-    mkfifo "$LAB_LOG/.$name.in"
+    mkfifo "$LAB_LOG/.$name.in" && eval "exec $fd<>\"\$LAB_LOG/.\$name.in\"" || fail "$name gets a stdin"
     (
         exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- # nobody else's stdin stays open because of us
         host_exec "$host" $raise timeout --foreground -k 5 "$longest_life" sh -c '
             read -r line </proc/$$/stat && echo "$line" >"${TCP_LAB_RUN:-$0}/$1.pid" && shift && exec "$@"' "$LAB_LOG" "$name" "$@"
     ) <"$LAB_LOG/.$name.in" >"${output:-$LAB_LOG/$name.out}" 2>"$LAB_LOG/$name.err" &
     eval "job_$key=$! host_$key=$host fd_$key=$fd"
-    eval "exec $fd>'$LAB_LOG/.$name.in'"
-    rm -f "$LAB_LOG/.$name.in"
     started="$started $name"
-    eventually has_pid "$name" || fail "$name starts" "cat '$LAB_LOG/$name.err'"
+    eventually has_pid "$name" || fail "$name starts" cat "$LAB_LOG/$name.err"
+    rm -f "$LAB_LOG/.$name.in"
 }
 key() { printf %s "$1" | tr -c 'a-zA-Z0-9' _; }
 of() { eval "printf %s \"\${$1_$(key "$2"):-}\""; } # of job ana: what the shell knows about a started program
@@ -200,7 +200,7 @@ on() {
 
 stop() {
     heading "$(of host "$1")\$ kill -${2:-TERM} $(pid_of "$1")     # $1"
-    end_program "$1" "${2:-TERM}" || fail "$1 ends on ${2:-TERM}" "sockets $(of host "$1")"
+    end_program "$1" "${2:-TERM}" || fail "$1 ends on ${2:-TERM}" sockets "$(of host "$1")"
 }
 end_program() {
     on_host_of "$1" kill -"$2" "$(pid_of "$1")" 2>/dev/null
@@ -270,9 +270,9 @@ expect() {
     *\ has\ *\ children) evidence="on_host_of $1 ps -ef" && set -- eventually equals children_of "$3" "$1" ;;
     *\ has\ *\ zombies) evidence="on_host_of $1 ps -ef" && set -- eventually equals zombies_of "$3" "$1" ;;
     *\ has\ *) evidence="sockets $1" && set -- eventually equals count_state "$3" "$1" "$4" ;;
-    *) fail "a claim the verb knows: $claim" true ;;
+    *) fail "a claim the verb knows: $claim" ;;
     esac
-    "$@" || fail "$claim" "$evidence"
+    "$@" || fail "$claim" $evidence
     passed "$claim"
 }
 not() { ! "$@"; }
@@ -286,11 +286,14 @@ passed() {
     say "  ok: $1"
     printf 'ok\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"
 }
+# fail CLAIM [COMMAND WORD...]: the command shows what is the case instead.
 fail() {
-    say "  FAILED: $1"
+    failed=$1
+    shift
+    say "  FAILED: $failed"
     say "  seen instead:"
-    eval "$2" 2>&1 | sed 's/^/    /' | tail -n 20 | visible | show
-    printf 'FAILED\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"
+    "$@" 2>&1 | sed 's/^/    /' | tail -n 20 | visible | show
+    printf 'FAILED\t%s\t%s\n' "$steps" "$failed" >>"$LAB_LOG/checks.txt"
     exit 1
 }
 
@@ -307,7 +310,7 @@ packets() {
     prompt "${3:-vit001}" "tcpdump -n port $PORT     # $1's connection, port $(local_of "$1" | sed 's/.*://')"
     tcpdump -n -r "$pcap" "tcp port $PORT and port $(local_of "$1" | sed 's/.*://')" 2>/dev/null |
         sed 's/, options \[[^]]*\]//' | show
-    [ $verdict = 0 ] || fail "$1's packets: $2" "cat '$LAB_LOG/.wire'"
+    [ $verdict = 0 ] || fail "$1's packets: $2" cat "$LAB_LOG/.wire"
     passed "$1's packets: $2"
 }
 

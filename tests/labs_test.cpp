@@ -46,6 +46,19 @@ struct Copy : Directory {
     }
 };
 
+// A copy whose directory's name a shell, awk, gnuplot or PATH could take for something else. For shells it is $tree.
+struct Strange : Directory {
+    std::string tree = *this / "o'brien: \"a b\" $(touch PWNED) `touch PWNED` \\n;\nz=1";
+    Strange() {
+        setenv("tree", tree.c_str(), 1);
+        REQUIRE(system("mkdir -p \"$tree\"/bin \"$tree\"/logs && cp -rp Makefile tcp.hpp labs seqserver TCPechod TCPecho timewait halfclose \"$tree\" && "
+                       "cp -rp logs/01-first-echo \"$tree\"/logs && find bin -maxdepth 1 -type f -exec cp -p {} \"$tree\"/bin \\;") == 0);
+    }
+    ~Strange() { unsetenv("tree"); }
+    /// Has anything that such a name says been done?
+    bool executed() const { return system(("find . " + path + " -name 'PWNED*' | grep -q .").c_str()) == 0; }
+};
+
 bool namespaces_allowed() { return Shell().run("unshare -n -m -p --fork --kill-child --mount-proc true") == 0; }
 
 const std::string prepared = "LAB_PREPARED=yes ";
@@ -139,6 +152,42 @@ TEST_CASE("a lab whose claim is false fails and shows what was seen instead", "[
     CHECK(status == 1);
     CHECK(shell.output.find("FAILED: server says closed peer=") != std::string::npos);
     CHECK(shell.output.find("seen instead") != std::string::npos);
+}
+
+TEST_CASE("the name of a directory is never executed, and hinders nothing", "[labs][paths]") {
+    Strange strange;
+    Shell shell;
+    auto passes = [&](const std::string& command) {
+        int status = shell.run("cd " + strange.path + " && export BIN= " + prepared + "&& " + command);
+        INFO(command << "\n" << shell.output);
+        CHECK(status == 0);
+    };
+    setenv("logs", "x\047;touch PWNED;\047\\n:", 1);  // relative: to where we are
+    passes("\"$tree\"/labs/run --backend loopback 01");
+    passes("\"$tree\"/labs/run --backend loopback --logs \"$logs\" 01 05");
+    if (namespaces_allowed()) passes("\"$tree\"/labs/run --logs \"$logs\" 01");
+    CHECK(system(("cd " + strange.path + " && ls -d \"$logs\"/05*/2*-loopback/report.html >/dev/null").c_str()) == 0);
+    passes("\"$tree\"/labs/run --recorded 01");
+    passes("\"$tree\"/labs/render --check 01-first-echo");
+    passes("\"$tree\"/labs/doctor || [ $? = 3 ]");
+    passes("printf \"exec seqserver \\$1\" >\"$tree\"/mine && chmod +x \"$tree\"/mine && PATH=bin:$PATH && cd \"$tree\" && "
+           "labs/compare --output \"$logs\" --clients 2 --holds \"0 20ms\" --time 50ms \"$tree\"/mine && [ -s \"$logs\"/table.csv ] && "
+           "{ ! command -v gnuplot >/dev/null || [ -s \"$logs\"/chart.svg ]; }");
+    CHECK(shell.output.find("\nmine ") != std::string::npos);
+    passes("\"$tree\"/labs/bench --rounds 1 \"TCPmechod / TCPechod, stream\"");
+    CHECK(shell.output.find(" - ") == std::string::npos);
+
+    // What is seen instead of a claim comes out of such a directory, too.
+    REQUIRE(system("cd \"$tree\"/bin && mv seqserver real && printf '#!/bin/sh\nexec bin/real --bug no-close \"$@\"\n' >seqserver && chmod +x seqserver") == 0);
+    int status = shell.run("cd \"$tree\" && " + prepared + "labs/run --backend loopback 01");
+    INFO(shell.output);
+    CHECK(status == 1);
+    size_t instead = shell.output.find("seen instead:");
+    REQUIRE(instead != std::string::npos);
+    CHECK(shell.output.find("accepted peer=", instead) != std::string::npos);
+    unsetenv("logs");
+    CHECK(!strange.executed());
+    CHECK(eventually([&] { return shell.survivors() == 0; }));
 }
 
 TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[labs]") {

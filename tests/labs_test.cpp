@@ -105,6 +105,35 @@ TEST_CASE("guides show what the reference runs printed", "[labs]") {
     CHECK(status == 0);
 }
 
+TEST_CASE("labs/render --record takes a run of this suite only, and deletes nothing of the user's", "[labs][paths]") {
+    Strange strange;
+    Shell shell;
+    auto in_tree = [&](const std::string& command) { return shell.run("cd \"$tree\"/logs/01-first-echo && " + command); };
+    REQUIRE(in_tree("mkdir 20991231T000000Z-netns mine && cp transcript.txt about.txt checks.txt ladder.txt ladder.svg 20991231T000000Z-netns && "
+                    "echo new >>20991231T000000Z-netns/about.txt && echo old >together-1.svg && echo kept | tee notes 20991231T000000Z-netns/ana.err >mine/file && "
+                    "mkdir -p \"$tree\"/home/20991231T000000Z-netns && cp *.txt \"$tree\"/home/20991231T000000Z-netns && cp notes \"$tree\"/home && "
+                    "ln -s ../../home/20991231T000000Z-netns 20link && ln -s home \"$tree\"/01-first-echo") == 0);
+    const std::string record = "\"$tree\"/labs/render --record ";
+    for (std::string run : {"../../home/20991231T000000Z-netns", "20link", ".", "mine", "../../01-first-echo/20991231T000000Z-netns", "/", "\"\"", "\"$tree\"/logs"}) {
+        INFO(run);
+        CHECK(in_tree(record + run) == 2);
+        INFO(shell.output);
+        CHECK(shell.output.find("needs a run of this suite") != std::string::npos);
+        CHECK(in_tree("[ -s notes ] && [ -s ../../home/notes ] && [ -s together-1.svg ] && ! grep -q new about.txt") == 0);
+    }
+
+    // As many at once as there may be: each of them finds a whole reference run, and leaves one.
+    std::string all = "cd ..; for n in 1 2 3 4 5 6; do " + record + "01-first-echo/../01-first-echo/20991231T000000Z-netns & done; wait; cd 01-first-echo";
+    CHECK(in_tree(all) == 0);
+    INFO(shell.output);
+    CHECK(shell.output.find("rror") == std::string::npos);
+    CHECK(in_tree("grep -q new about.txt && [ -s transcript.txt ] && [ -s notes ] && [ -s mine/file ] && [ -s 20991231T000000Z-netns/transcript.txt ]") == 0);
+    CHECK(in_tree("! ls together-1.svg 2>/dev/null && ls *-replaced.*/together-1.svg && ! grep -q kept ana.err") == 0);  // not of the new run; not of a reference
+    CHECK(in_tree("ls -d 20-new*") != 0);
+    CHECK(in_tree("\"$tree\"/labs/render --check 01-first-echo") == 0);
+    CHECK(!strange.executed());
+}
+
 TEST_CASE("the headline lab as an ordinary user", "[labs]") {
     if (geteuid() != 0) {
         WARN("this test needs root, to become somebody else: skipped");

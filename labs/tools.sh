@@ -2,6 +2,7 @@
 #
 #   need COMMAND:PACKAGE ...       installs the Debian packages of the commands that are missing: as root or through
 #                                  sudo; otherwise prints the exact line for somebody who may, and exits 1
+#   private_directory              $private is this user's own directory; fails, with the reason on stderr
 
 PATH=$PATH:/usr/sbin:/sbin # ordinary users on Debian do not have these
 
@@ -41,3 +42,23 @@ need() {
     fi
     rm -f "$report"
 }
+
+# One place for all sessions of a user, so /tmp first: XDG_RUNTIME_DIR is not set in each of them, and the labs' namespaces
+# have a /run of their own. It is for when somebody else has made what is called like ours. Who uses the directory removes it
+# when it is empty.
+private_directory() {
+    private=/tmp/tcp-lab-$(id -u)
+    ! is_private "$private" || return 0
+    case ${XDG_RUNTIME_DIR:-} in
+    /*) [ -O "$XDG_RUNTIME_DIR" ] && is_private "$XDG_RUNTIME_DIR/tcp-lab" && private=$XDG_RUNTIME_DIR/tcp-lab && return 0 ;;
+    esac
+    if ls -d "$private" >/dev/null 2>&1; then
+        echo "$private is not a directory that is yours alone: $(ls -ld "$private" | tr -c ' -~' '?'). Its owner or root has to remove it" >&2
+    else
+        mkdir "$private" # which says why not
+    fi
+    return 1
+}
+# is_private DIRECTORY: made when it is not there; ours, and nobody else may look into it or change it. In a sticky /tmp nobody
+# can put another one in its place.
+is_private() { mkdir -m 700 "$1" 2>/dev/null || [ -n "$(find "$1" -prune -type d -user "$(id -u)" -perm 700 2>/dev/null)" ]; }

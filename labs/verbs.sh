@@ -326,12 +326,12 @@ finish() {
         say "" "The hosts stay up until you press Enter here. A shell on one of them, in another terminal:"
         if [ -n "$remote" ]; then
             say "    as the hosts file reaches it; the programs are in $bin_vit001 there, ports $first_port to $last_port are this run's"
+        elif [ -n "$one_stack" ]; then
+            say "    this machine is all three of them: any terminal here"
         else
-            echo "$LAB_ENTRY" >"$LAB_LOG/../../.kept"
             say "    ./labs/run --enter vit001"
         fi
         read -r _
-        rm -f "$LAB_LOG/../../.kept"
     fi
     lost=''
     [ $status = 0 ] || [ -z "$remote" ] || for host in vit001 vit002 vit003; do

@@ -51,8 +51,10 @@ struct Strange : Directory {
     std::string tree = *this / "o'brien: \"a b\" $(touch PWNED) `touch PWNED` \\n;\nz=1";
     Strange() {
         setenv("tree", tree.c_str(), 1);
-        REQUIRE(system("mkdir -p \"$tree\"/bin \"$tree\"/logs && cp -rp Makefile tcp.hpp labs seqserver TCPechod TCPecho timewait halfclose \"$tree\" && "
-                       "cp -rp logs/01-first-echo \"$tree\"/logs && find bin -maxdepth 1 -type f -exec cp -p {} \"$tree\"/bin \\;") == 0);
+        REQUIRE(system("mkdir -p \"$tree\"/bin \"$tree\"/logs && cp -rp Makefile tcp.hpp labs seqserver TCPechod "
+                       "TCPecho timewait halfclose \"$tree\" && "
+                       "cp -rp logs/01-first-echo \"$tree\"/logs && find bin -maxdepth 1 -type f -exec cp -p {} "
+                       "\"$tree\"/bin \\;") == 0);
     }
     ~Strange() { unsetenv("tree"); }
     /// Has anything that such a name says been done?
@@ -108,27 +110,37 @@ TEST_CASE("guides show what the reference runs printed", "[labs]") {
 TEST_CASE("labs/render --record takes a run of this suite only, and deletes nothing of the user's", "[labs][paths]") {
     Strange strange;
     Shell shell;
-    auto in_tree = [&](const std::string& command) { return shell.run("cd \"$tree\"/logs/01-first-echo && " + command); };
-    REQUIRE(in_tree("mkdir 20991231T000000Z-netns mine && cp transcript.txt about.txt checks.txt ladder.txt ladder.svg 20991231T000000Z-netns && "
-                    "echo new >>20991231T000000Z-netns/about.txt && echo old >together-1.svg && echo kept | tee notes 20991231T000000Z-netns/ana.err >mine/file && "
-                    "mkdir -p \"$tree\"/home/20991231T000000Z-netns && cp *.txt \"$tree\"/home/20991231T000000Z-netns && cp notes \"$tree\"/home && "
+    auto in_tree = [&](const std::string& command) {
+        return shell.run("cd \"$tree\"/logs/01-first-echo && " + command);
+    };
+    REQUIRE(in_tree("mkdir 20991231T000000Z-netns mine && cp transcript.txt about.txt checks.txt ladder.txt ladder.svg "
+                    "20991231T000000Z-netns && "
+                    "echo new >>20991231T000000Z-netns/about.txt && echo old >together-1.svg && echo kept | tee notes "
+                    "20991231T000000Z-netns/ana.err >mine/file && "
+                    "mkdir -p \"$tree\"/home/20991231T000000Z-netns && cp *.txt \"$tree\"/home/20991231T000000Z-netns "
+                    "&& cp notes \"$tree\"/home && "
                     "ln -s ../../home/20991231T000000Z-netns 20link && ln -s home \"$tree\"/01-first-echo") == 0);
     const std::string record = "\"$tree\"/labs/render --record ";
-    for (std::string run : {"../../home/20991231T000000Z-netns", "20link", ".", "mine", "../../01-first-echo/20991231T000000Z-netns", "/", "\"\"", "\"$tree\"/logs"}) {
+    for (std::string run : {"\"$tree\"/home/20991231T000000Z-netns", "../../home/20991231T000000Z-netns", "20link", ".",
+                            "mine", "../../01-first-echo/20991231T000000Z-netns", "/", "\"\"", "\"$tree\"/logs"}) {
         INFO(run);
         CHECK(in_tree(record + run) == 2);
         INFO(shell.output);
         CHECK(shell.output.find("needs a run of this suite") != std::string::npos);
-        CHECK(in_tree("[ -s notes ] && [ -s ../../home/notes ] && [ -s together-1.svg ] && ! grep -q new about.txt") == 0);
+        CHECK(in_tree("[ -s notes ] && [ -s ../../home/notes ] && [ -s together-1.svg ] && ! grep -q new about.txt") ==
+              0);
     }
 
     // As many at once as there may be: each of them finds a whole reference run, and leaves one.
-    std::string all = "cd ..; for n in 1 2 3 4 5 6; do " + record + "01-first-echo/../01-first-echo/20991231T000000Z-netns & done; wait; cd 01-first-echo";
+    std::string all = "cd ..; for n in 1 2 3 4 5 6; do " + record +
+                      "01-first-echo/../01-first-echo/20991231T000000Z-netns & done; wait; cd 01-first-echo";
     CHECK(in_tree(all) == 0);
     INFO(shell.output);
     CHECK(shell.output.find("rror") == std::string::npos);
-    CHECK(in_tree("grep -q new about.txt && [ -s transcript.txt ] && [ -s notes ] && [ -s mine/file ] && [ -s 20991231T000000Z-netns/transcript.txt ]") == 0);
-    CHECK(in_tree("! ls together-1.svg 2>/dev/null && ls *-replaced.*/together-1.svg && ! grep -q kept ana.err") == 0);  // not of the new run; not of a reference
+    CHECK(in_tree("grep -q new about.txt && [ -s transcript.txt ] && [ -s notes ] && [ -s mine/file ] && [ -s "
+                  "20991231T000000Z-netns/transcript.txt ]") == 0);
+    CHECK(in_tree("! ls together-1.svg 2>/dev/null && ls *-replaced.*/together-1.svg && ! grep -q kept ana.err") ==
+          0);  // not of the new run; not of a reference
     CHECK(in_tree("ls -d 20-new*") != 0);
     CHECK(in_tree("\"$tree\"/labs/render --check 01-first-echo") == 0);
     CHECK(!strange.executed());
@@ -199,15 +211,19 @@ TEST_CASE("the name of a directory is never executed, and hinders nothing", "[la
     passes("\"$tree\"/labs/run --recorded 01");
     passes("\"$tree\"/labs/render --check 01-first-echo");
     passes("\"$tree\"/labs/doctor || [ $? = 3 ]");
-    passes("printf \"exec seqserver \\$1\" >\"$tree\"/mine && chmod +x \"$tree\"/mine && PATH=bin:$PATH && cd \"$tree\" && "
-           "labs/compare --output \"$logs\" --clients 2 --holds \"0 20ms\" --time 50ms \"$tree\"/mine && [ -s \"$logs\"/table.csv ] && "
-           "{ ! command -v gnuplot >/dev/null || [ -s \"$logs\"/chart.svg ]; }");
+    passes(
+        "printf \"exec seqserver \\$1\" >\"$tree\"/mine && chmod +x \"$tree\"/mine && PATH=bin:$PATH && cd \"$tree\" "
+        "&& "
+        "labs/compare --output \"$logs\" --clients 2 --holds \"0 20ms\" --time 50ms \"$tree\"/mine && [ -s "
+        "\"$logs\"/table.csv ] && "
+        "{ ! command -v gnuplot >/dev/null || [ -s \"$logs\"/chart.svg ]; }");
     CHECK(shell.output.find("\nmine ") != std::string::npos);
     passes("\"$tree\"/labs/bench --rounds 1 \"TCPmechod / TCPechod, stream\"");
     CHECK(shell.output.find(" - ") == std::string::npos);
 
     // What is seen instead of a claim comes out of such a directory, too.
-    REQUIRE(system("cd \"$tree\"/bin && mv seqserver real && printf '#!/bin/sh\nexec bin/real --bug no-close \"$@\"\n' >seqserver && chmod +x seqserver") == 0);
+    REQUIRE(system("cd \"$tree\"/bin && mv seqserver real && printf '#!/bin/sh\nexec bin/real --bug no-close \"$@\"\n' "
+                   ">seqserver && chmod +x seqserver") == 0);
     int status = shell.run("cd \"$tree\" && " + prepared + "labs/run --backend loopback 01");
     INFO(shell.output);
     CHECK(status == 1);
@@ -242,6 +258,89 @@ TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[la
             CHECK(shell.output == "");
         }
     }
+}
+
+TEST_CASE("labs/run --enter: of several runs that are held the newest, or the one with the logs that are named",
+          "[labs][keep]") {
+    if (!namespaces_allowed()) {
+        WARN("no namespaces here: skipped");
+        return;
+    }
+    Strange strange;
+    Directory first_logs, second_logs;
+    Shell shell;
+    // What a shell on vit002 says of where its programs are, and which run it is on: each has a network of its own.
+    auto entered = [&](const std::string& options) {
+        CHECK(shell.run("echo \"command -v seqserver; readlink /proc/self/ns/net; ip -o -4 addr show eth0\" | "
+                        "\"$tree\"/labs/run --enter vit002 " +
+                        options) == 0);
+        INFO(shell.output);
+        CHECK(shell.output.find("bin/seqserver\n") != std::string::npos);
+        CHECK(shell.output.find(" 10.98.0.2/24 ") != std::string::npos);
+        size_t at = shell.output.find("net:[");
+        REQUIRE(at != std::string::npos);
+        return shell.output.substr(at, shell.output.find(']', at) - at);
+    };
+    setenv("LAB_PREPARED", "yes", 1);
+    Process first("../labs/run", {"--keep", "--logs", first_logs.path});
+    REQUIRE(first.wait_for_stdout("./labs/run --enter vit001"));
+    std::string network = entered("");
+    {
+        Process second("../labs/run", {"--keep", "--logs", second_logs.path});
+        REQUIRE(second.wait_for_stdout("./labs/run --enter vit001"));
+        std::string other = entered("");
+        CHECK(other != network);
+        CHECK(entered("--logs " + second_logs.path) == other);
+        CHECK(entered("--logs " + first_logs.path) == network);
+        second.write_stdin("\n");
+        CHECK(second.wait_exit() == 0);
+    }
+    unsetenv("LAB_PREPARED");
+    CHECK(entered("") == network);
+    CHECK(shell.run("\"$tree\"/labs/run --enter vit001 --logs " + second_logs.path) == 1);
+    CHECK(shell.output.find("no hosts to enter with their logs in " + second_logs.path) != std::string::npos);
+    first.write_stdin("\n");
+    CHECK(first.wait_exit() == 0);
+    CHECK(shell.run("\"$tree\"/labs/run --enter vit001 --logs " + first_logs.path) == 1);
+    CHECK(!strange.executed());
+}
+
+TEST_CASE("labs/run --enter and enter go into nobody else's namespaces, also for root", "[labs][keep]") {
+    if (geteuid() != 0 || !namespaces_allowed()) {
+        WARN("this test needs root, to become somebody else, and namespaces: skipped");
+        return;
+    }
+    Strange strange;
+    REQUIRE(system("chown -R 65534:65534 \"$tree\"") == 0);
+    // A user's namespaces that look like the hosts of a run; and a process of root's own in the user namespace of that user.
+    std::string script = strange.write("script", R"sh(cd "$tree" || exit
+trap 'kill $user $root' EXIT
+setpriv --reuid 65534 --regid 65534 --clear-groups unshare -U --map-current-user --keep-caps -n -m -p --fork --kill-child sh -c '
+    mount -t tmpfs none /run && mkdir /run/netns && touch /run/netns/vit001 && mount --bind /proc/self/ns/net /run/netns/vit001 &&
+    touch ready && exec sleep 60' &
+user=$!
+until [ -e ready ]; do kill -0 $user || exit; done
+echo $user >logs/.kept && chown 65534 logs/.kept
+nsenter --preserve-credentials -U -m -p --no-fork -t $user sleep 60 &
+root=$!
+until [ "$(readlink /proc/$user/ns/user)" = "$(readlink /proc/$root/ns/user)" ]; do kill -0 $root || exit; done
+bin/enter -- $user vit001 touch PWNED; echo "$?"
+bin/enter -- $root vit001 touch PWNED; echo "$?"
+echo touch PWNED | labs/run --enter vit001; echo "$?"
+)sh");
+    Shell shell;
+    CHECK(shell.run("sh " + script) == 0);
+    INFO(shell.output);
+    std::istringstream lines(shell.output);
+    std::vector<std::string> said;
+    for (std::string line; std::getline(lines, line);) said.push_back(line);
+    REQUIRE(said.size() == 6);
+    CHECK(said[0].find("enter: process ") == 0);
+    CHECK(said[0].find(" is not yours") != std::string::npos);
+    CHECK(said[2].find("enter: the user namespace of process ") == 0);
+    CHECK(said[4].find("no hosts to enter") != std::string::npos);
+    for (int i : {1, 3, 5}) CHECK(said[i] == "1");
+    CHECK(!strange.executed());
 }
 
 TEST_CASE("a recorded run: labs/run --recorded walks through the reference run and runs nothing", "[labs]") {

@@ -1,10 +1,10 @@
 # onhost.sh - what happens on a real host before and after a lab's programs run there. Never installed: labs/remote.sh and
-# labs/doctor send it over the connection as the text of `sh -c`. POSIX sh; needs no rights.
+# labs/doctor send it over the connection, tools.sh before it, as the text of `sh -c`. POSIX sh; needs no rights.
 #
 #   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY PATIENCE SYSCTLS
 #                       prints facts, "KEY VALUE" a line, the last is "ready"; then reads its stdin, where the lab sends a
 #                       byte every two seconds. At its end, or after PATIENCE s of silence, ends what the run started here
-#   sysctl -w NAME=VALUE...     sets, and notes in the run's directory what was there before
+#   sysctl -w NAME=VALUE...     sets, and notes what was there before
 #   leftovers           how many dead runs there are, and how many processes of theirs still live
 #   clean               ends and removes it
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -41,7 +41,6 @@ end_run() {
         tries=20
         while [ -n "$(processes_of "$1")" ] && [ $tries -gt 0 ]; do sleep 0.05 && tries=$((tries - 1)); done
     done
-    restore "$1/sysctls"
     rm -rf "$1"
 }
 # Runs of ours whose keeper is dead: a directory that is ours, no link, with a name that mktemp gave.
@@ -62,30 +61,44 @@ leftovers() {
 }
 clean() {
     for run in $(abandoned); do end_run "$run"; done
-    for link in /tmp/tcp-lab-ports-* /tmp/tcp-lab-port-*; do
-        holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
+    [ ! -L "$sysctls_lock" ] || is_alive "$(readlink "$sysctls_lock")" as_root || { take_sysctls && restore; }
+    [ -n "$private" ] || return 0
+    for lock in "$private"/port*; do
+        case $lock in
+        *.dead) rmdir "$lock" ;;
+        *) [ ! -L "$lock" ] || is_alive "$(readlink "$lock")" || { take "$lock" && rm -f "$lock"; } ;;
+        esac
     done
-}
+    rmdir "$private"
+} 2>/dev/null
 
 # ---- sysctls: changed for one run at a time, put back when it ends, however it ends ----------------------------------
 
+# They are the network stack's, whoever may set them: the lock and what is to be put back lie where only root can write.
+sysctls_lock=/run/tcp-lab-sysctls-$(readlink /proc/self/ns/net | tr -cd 0-9)
 as_root() { if [ "$me" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 # may_set WANTED: yes when the hosts file wants it, there is the right, and no other run has it.
 may_set() {
     [ "$1" = yes ] && as_root true 2>/dev/null || { echo no && return; }
-    link=/tmp/tcp-lab-sysctls
-    holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
-    if ln -s $$ "$link" 2>/dev/null; then echo yes; else echo "no another run holds them"; fi
+    take_sysctls
+    case $? in
+    0) echo yes ;;
+    1) echo "no another run holds them" ;;
+    *) echo "no lock can be made in /run" ;;
+    esac
 }
+take_sysctls() { take "$sysctls_lock" as_root && put_back; }
 set_sysctls() { # -w NAME=VALUE...
     shift
-    for pair; do printf '%s=%s\n' "${pair%%=*}" "$(sysctl -n "${pair%%=*}" | tr '\t' ' ')"; done >>"$TCP_LAB_RUN/sysctls"
+    for pair; do printf '%s=%s\n' "${pair%%=*}" "$(sysctl -n "${pair%%=*}" | tr '\t' ' ')"; done | as_root tee -a "$sysctls_lock.saved" >/dev/null
     as_root sysctl -w "$@"
 }
-restore() {
-    [ -s "$1" ] || return 0
-    awk -F = '!seen[$1]++' "$1" | while read -r pair; do as_root sysctl -qw "$pair"; done
+# What a run has changed, and could not put back when it was killed: the next one does.
+put_back() {
+    [ ! -s "$sysctls_lock.saved" ] || as_root cat "$sysctls_lock.saved" | awk -F = '!seen[$1]++' | while read -r pair; do as_root sysctl -qw "$pair"; done
+    as_root rm -f "$sysctls_lock.saved"
 }
+restore() { put_back && as_root rm -f "$sysctls_lock"; }
 
 # ---- ports: twenty for a run, out of a hundred that belong to the user --------------------------------------------------
 
@@ -101,15 +114,17 @@ listeners() {
         function number(text, i, n) { for (i = 1; i <= 4; i++) n = n * 16 + index("123456789ABCDEF", substr(text, i, 1)); return n }
         $4 == "0A" { port = number(substr($2, length($2) - 3)); if (port == 8990 || (port >= 20000 && port < 32000)) print port ":" $8 }' | sort -u | tr '\n' ' '
 }
-# reserve [FIRST]: prints the first port of a block that is this run's until it ends. The link is the reservation.
+# reserve [FIRST]: prints the first port of a block that is this run's until it ends. The lock keeps it from the user's other
+# runs; other users have other hundreds, and their sockets are seen.
 reserve() {
     first=${1:-$((20000 + me % 120 * 100))} blocks=600
     while [ $blocks -gt 0 ]; do
-        link=/tmp/tcp-lab-ports-$first
-        holder=$(readlink "$link") && [ ! -d "/proc/$holder" ] && rm -f "$link" 2>/dev/null
-        if ! in_use "$first" && ln -s $$ "$link" 2>/dev/null; then
-            echo "$first"
-            return
+        if ! in_use "$first"; then
+            take "$private/ports-$first"
+            case $? in
+            0) echo "$first" && return ;;
+            2) return ;;
+            esac
         fi
         blocks=$((blocks - 1)) first=$((first + 20))
         [ $first -lt 32000 ] || first=20000
@@ -159,6 +174,7 @@ show_facts() {
 
 keep() {
     trap '' HUP INT PIPE
+    private_directory || exit 1
     fact leftovers "$(leftovers)"
     [ "$7" != yes ] || clean
     run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$run/keeper" || exit 1
@@ -182,13 +198,17 @@ keep() {
     # dd returns at the end of the input with nothing, at a heartbeat with a byte; timeout is for a silent network
     while [ -z "$ended" ] && [ -n "$(timeout "$8" dd bs=1 count=1 2>/dev/null)" ]; do :; done
     end_run "$run"
-    [ -z "$first" ] || rm -f "/tmp/tcp-lab-ports-$first"
-    [ "$sysctls" != yes ] || rm -f /tmp/tcp-lab-sysctls
+    [ "$sysctls" != yes ] || restore
+    [ -z "$first" ] || rm -f "$private/ports-$first"
+    rmdir "$private" 2>/dev/null
 }
 
 case $1 in
 keep) shift && keep "$@" ;;
 sysctl) shift && set_sysctls "$@" ;;
 leftovers) leftovers ;;
-clean) clean ;;
+clean)
+    private_directory 2>/dev/null || private=''
+    clean
+    ;;
 esac

@@ -128,7 +128,7 @@ keep() {
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
     sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
         while [ -d "/proc/$2" ] && [ ! -e "${1%/*}/over" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
-        (reach "$1" sh -c "$(cat "$labs/onhost.sh")" onhost keep "$ours" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
+        (reach "$1" sh -c "$(cat "$labs/tools.sh" "$labs/onhost.sh")" onhost keep "$ours" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
             >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"
@@ -175,6 +175,7 @@ cure_of() {
     *"has ended"* | *kex_exchange* | *"from master failed"*) echo "see that the VPN is up, and try again" ;;
     *"No space"*) echo "make room on it: its /tmp is full" ;;
     *"Exec format"* | *noexec* | *"Permission denied"*) echo "see whether it has another processor, or /tmp mounted noexec: our programs cannot run there" ;;
+    *"yours alone"*) echo "ask whose it is, or root, to remove it" ;;
     *"has to say it"*) echo "write the host's data address into its line, as \`ip addr\` shows it there" ;;
     *) echo "try by hand what the hosts file says" ;;
     esac
@@ -233,7 +234,7 @@ hosts_up() {
 host_exec() {
     to=$1
     shift
-    [ "$1" != sysctl ] || set -- sh -c "$(cat "$labs/onhost.sh")" onhost "$@" # saved there, put back by the keeper
+    [ "$1" != sysctl ] || set -- sh -c "$(cat "$labs/tools.sh" "$labs/onhost.sh")" onhost "$@" # saved there, put back by the keeper
     eval "set -- \"\$to\" env \"TCP_LAB_RUN=\$run_$to\" \"TZ=\$TZ\" sh -c 'PATH=\$0:\$PATH:/usr/sbin:/sbin; \"\$@\"; exit \$?' \"\$bin_$to\" \"\$@\""
     reach "$@"
 }

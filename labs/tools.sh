@@ -1,8 +1,9 @@
-# tools.sh - sourced by labs/run and tests/run: what they need from the system, and how it gets there.
+# tools.sh - sourced by labs/run, tests/run and the verbs, and sent to hosts before onhost.sh: what they need from the system.
 #
 #   need COMMAND:PACKAGE ...       installs the Debian packages of the commands that are missing: as root or through
 #                                  sudo; otherwise prints the exact line for somebody who may, and exits 1
 #   private_directory              $private is this user's own directory; fails, with the reason on stderr
+#   take LOCK [AS...]              the lock is this shell's until it removes it or ends; fails: 1 another has it, 2 it cannot be made
 
 PATH=$PATH:/usr/sbin:/sbin # ordinary users on Debian do not have these
 
@@ -62,3 +63,37 @@ private_directory() {
 # is_private DIRECTORY: made when it is not there; ours, and nobody else may look into it or change it. In a sticky /tmp nobody
 # can put another one in its place.
 is_private() { mkdir -m 700 "$1" 2>/dev/null || [ -n "$(find "$1" -prune -type d -user "$(id -u)" -perm 700 2>/dev/null)" ]; }
+
+# A lock is a link that says who has it, in a directory where only its users may make one. One at a time looks whether the
+# holder is dead; AS is as_root for a lock that root alone may make.
+take() {
+    lock=$1 us=$(identity $$)
+    shift
+    for attempt in 1 2 3; do
+        ! "$@" ln -s "$us" "$lock" 2>/dev/null || return 0
+        [ ! -L "$lock" ] || break
+        is_private "${lock%/*}" # another shell has just removed it, empty
+    done
+    [ -L "$lock" ] || return 2
+    "$@" mkdir "$lock.dead" 2>/dev/null || return 1
+    was=$(readlink "$lock")
+    is_alive "$was" "$@" || "$@" rm -f "$lock"
+    "$@" rmdir "$lock.dead"
+    "$@" ln -s "$us" "$lock" 2>/dev/null
+}
+# identity PID [AS...]: pid, moment of its start, pid namespace: no other process ever has the same. A zombie has none.
+identity() {
+    of=$1
+    shift
+    stat=$("$@" cat "/proc/$of/stat" 2>/dev/null) || return 1
+    set -- ${stat##*) }
+    [ "$1" = Z ] || echo "$of ${20} $(readlink /proc/self/ns/pid)"
+}
+# is_alive IDENTITY [AS...]: of another pid namespace we cannot know.
+is_alive() {
+    process=$1
+    shift
+    case $process in
+    *" $(readlink /proc/self/ns/pid)") [ "$(identity "${process%% *}" "$@")" = "$process" ] ;;
+    esac
+}

@@ -20,6 +20,7 @@
 [ -n "${LAB_LOG:-}" ] || exec "$(dirname "$0")/../run" "$(basename "$(dirname "$0")")" "$@"
 set -u
 labs=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
+. "$labs/tools.sh"
 . "$labs/hosts.$LAB_BACKEND"
 one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
 watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' can_sysctl='' # what a back end may say otherwise
@@ -86,17 +87,27 @@ eventually() {
 # ---- programs --------------------------------------------------------------------------------------------------------
 
 new_port() {
-    PORT=${PORT:-$((${first_port:-20000 + $$ % 400 * 25} - 1))}
-    while PORT=$((PORT + 1)); do
+    if [ -n "$first_port" ]; then
+        PORT=$((${PORT:-$first_port - 1} + 1))
         [ $PORT -le $last_port ] || fail "a free port up to $last_port"
-        [ -z "$first_port" ] || return 0
-        # one network stack for everybody: a link reserves the port among labs, /proc knows about the others
-        lock=/tmp/tcp-lab-port-$PORT
-        holder=$(readlink "$lock") && ! kill -0 "$holder" 2>/dev/null && rm -f "$lock" # of a run that was killed
-        ln -s $$ "$lock" 2>/dev/null || continue
-        reserved_ports="$reserved_ports $PORT"
-        grep -qi ":$(printf %04X $PORT) " /proc/net/tcp /proc/net/tcp6 || return 0
+        return
+    fi
+    # one network stack for everybody: each user has 500 ports, a lock keeps them apart among the user's labs, /proc knows the rest
+    private_directory 2>/dev/null || fail "a directory of our own, for locks" private_directory
+    PORT=${PORT:-$((19999 + $(id -u) % 24 * 500 + $$ % 20 * 25))} tries=12000
+    until PORT=$((PORT < 31999 ? PORT + 1 : 20000)) && reserve $PORT; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || fail "a free port from 20000 to 31999"
     done
+}
+reserve() {
+    take "$private/port-$1"
+    case $? in
+    0) reserved_ports="$reserved_ports $1" ;;
+    1) return 1 ;;
+    2) fail "a lock can be made" ls -ld "$private" ;;
+    esac
+    ! grep -qi ":$(printf %04X "$1") " /proc/net/tcp /proc/net/tcp6
 }
 
 capture() {
@@ -343,7 +354,8 @@ finish() {
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
     done
     [ -z "$watchers" ] || { kill -TERM $watchers && wait $watchers; } 2>/dev/null
-    for port in $reserved_ports; do rm -f "/tmp/tcp-lab-port-$port"; done
+    for port in $reserved_ports; do rm -f "$private/port-$port"; done
+    [ -z "$reserved_ports" ] || rmdir "$private" 2>/dev/null
     rm -f "$LAB_LOG"/.wire "$LAB_LOG"/.*.statelog "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid
     after_lab
     name=$(basename "$(dirname "$0")")

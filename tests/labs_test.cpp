@@ -253,8 +253,8 @@ TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[la
             lab.signal(signal);
             CHECK(lab.wait_exit() == 128 + signal);
             CHECK(eventually([&] { return shell.survivors() == 0; }));
-            CHECK(shell.run("ls -d /tmp/tcp-lab-port-* 2>/dev/null | while read -r lock; do kill -0 $(readlink $lock) "
-                            "|| echo $lock; done") == 0);
+            CHECK(shell.run(". labs/tools.sh; for lock in /tmp/tcp-lab-$(id -u)/port-*; do "
+                            "[ ! -L $lock ] || is_alive \"$(readlink $lock)\" || echo $lock; done") == 0);
             CHECK(shell.output == "");
         }
     }

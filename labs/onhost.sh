@@ -172,6 +172,22 @@ show_facts() {
     fact local_ports "$(cat /proc/sys/net/ipv4/ip_local_port_range 2>/dev/null)"
 }
 
+# nobody_else_writes DIRECTORY FILE...: they, and all directories above, are root's or ours, and only the owner may write to them.
+nobody_else_writes() {
+    cd -P "$1" 2>/dev/null && directory=$(pwd -P) || return 1
+    shift
+    for file; do [ -f "$file" ] && [ ! -L "$file" ] || return 1; done
+    while [ -n "$directory" ]; do set -- "$@" "$directory" && directory=${directory%/*}; done
+    others=$(find "$@" / -prune \( ! \( -user 0 -o -user "$me" \) -o -perm -020 -o -perm -002 \) 2>&1) && [ -z "$others" ]
+}
+# found BIN SUM PROGRAMS: are the laptop's programs here, too, in BIN? copied into the run's directory; here: only there they
+# may be run; or ship. What somebody else can change is not looked at, and what was compared is what will run.
+found() {
+    (nobody_else_writes "$1" $3 && cp $3 "$run/bin") 2>/dev/null &&
+        [ "$(cd "$run/bin" && cksum $3 2>/dev/null | cksum)" = "$2" ] || { rm -f "$run"/bin/* && echo ship && return; }
+    if "$run/bin/${3%%[!A-Za-z0-9_-]*}" --version >/dev/null 2>&1; then echo copied; else echo here; fi
+}
+
 keep() {
     trap '' HUP INT PIPE
     private_directory || exit 1
@@ -180,12 +196,7 @@ keep() {
     run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$run/keeper" || exit 1
     trap 'ended=yes' TERM
     fact run "$run"
-    programs=ship
-    if cd "$1" 2>/dev/null; then
-        [ "$(cksum $3 2>/dev/null | cksum)" != "$2" ] || programs=here
-        cd /
-    fi
-    fact programs $programs
+    fact programs "$(found "$@")"
     show_facts "$4" "$5"
     sysctls=$(may_set "$9")
     fact sysctls "$sysctls"

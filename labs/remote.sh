@@ -150,7 +150,7 @@ is_ready() {
     done
     [ -n "$(fact "$1" run)" ] || { echo "the host does not say where its run's directory is" >"$LAB_PRIVATE/$1.err" && return 1; }
     [ -n "$(fact "$1" address)" ] || { echo "its data address is not known: the hosts file has to say it" >"$LAB_PRIVATE/$1.err" && return 1; }
-    if [ "$(fact "$1" programs)" != here ]; then
+    if [ "$(fact "$1" programs)" != here ] && [ "$(fact "$1" programs)" != copied ]; then
         tar -C bin -czf - $programs 2>/dev/null | (reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) 2>"$LAB_PRIVATE/$1.err" || return 1
     fi
     (reach "$1" "$(bin_on "$1")/${programs%%[!A-Za-z0-9_-]*}" --version) </dev/null >/dev/null 2>"$LAB_PRIVATE/$1.err" || return 1

@@ -23,3 +23,6 @@ TEST_CASE("on one stack: what others have in /tmp stops no lab, and each user ha
     users("one_stack");
 }
 TEST_CASE("what killed runs have left is ended by labs/doctor --clean", "[users]") { users("cleaned"); }
+TEST_CASE("programs that a host has already are used when nobody else can change them", "[users]") {
+    users("programs");
+}

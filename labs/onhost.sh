@@ -12,7 +12,7 @@ export PATH LC_ALL
 umask 077
 me=$(id -u)
 
-fact() { printf '%s\n' "$*" | head -n 1; }
+fact() { printf '%s\n' "$*" | sed 's/^\(.\{900\}\).*/\1/; q'; }
 
 # ---- processes: found again by pid and start time, never by name -------------------------------------------------------
 

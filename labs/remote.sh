@@ -44,14 +44,16 @@ check_hosts_file() {
 
 # fact HOST KEY: what the keeper on HOST said, if it looks like a fact.
 fact() {
+    zeros=''
     case $2 in
-    run) looks='\/tmp\/tcp-lab\.[A-Za-z0-9]*' ;;
-    address) looks='[0-9A-Fa-f.:]*' ;;
-    interface) looks='[A-Za-z0-9_][A-Za-z0-9_.@-]*' ;;
-    uid | gid | first_port | block | mtu | files | processes | disk | somaxconn | tcp_*) looks='[0-9]*' ;;
+    run) looks='\/tmp\/tcp-lab\.[A-Za-z0-9]\{6\}' ;;
+    address) looks='[0-9A-Fa-f.:]\{1,45\}' ;;
+    interface) looks='[A-Za-z0-9_][A-Za-z0-9_.@-]\{0,20\}' ;;
+    first_port) looks='[1-9][0-9]\{3,4\}' ;;
+    uid | gid | block | mtu | files | processes | disk | somaxconn | tcp_*) zeros='0*' looks='[0-9]\{1,15\}' ;; # 0899 would be octal
     *) looks='[]A-Za-z0-9 ._:,;()@\/[+-]*' ;;
     esac
-    LC_ALL=C sed -n "s/^$2 \($looks\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1
+    LC_ALL=C sed -n "s/^$2 $zeros\($looks\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1 | cut -c 1-1000
 }
 # What came from a host and is to be seen on a terminal: no control characters.
 plain_text() { tr -d '\r' | LC_ALL=C tr -c '\n\t -~' '?'; }
@@ -63,6 +65,23 @@ quoted() {
         quoted="$quoted${rest%%\'*}'\\''" rest=${rest#*\'}
     done
     quoted="'$quoted$rest'"
+}
+
+# bounded SECONDS FUNCTION...: becomes connect, reach or disconnect, and ends after that time, whatever the host does.
+bounded() {
+    seconds=$1
+    shift
+    exec timeout -k 2 "$seconds" sh -c '. "$0" && "$@"' "$labs/hosts.$LAB_BACKEND" "$@"
+}
+export labs patience LAB_BACKEND
+# A file of what a host says is not larger than 64 MB: who writes more of it is ended, and that is often the connection.
+longest_file=131072
+# as_long_as_needed PID: its exit status; a signal that we get is passed on to it (hosts_enter), and does not end the waiting.
+as_long_as_needed() {
+    lab=$1
+    while wait "$1"; answer=$?; kill -0 "$1" 2>/dev/null; do :; done
+    lab=''
+    return $answer
 }
 
 # ---- around the lab -----------------------------------------------------------------------------------------------------
@@ -78,8 +97,8 @@ hosts_enter() {
     for host in $list; do host_ready "$host" || { unready=$host && break; }; done
     if [ -z "$unready$interrupted" ]; then
         "$@" <&5 5<&- &
-        lab=$!
-        while wait $lab; status=$?; kill -0 $lab 2>/dev/null; do :; done
+        as_long_as_needed $!
+        status=$?
     elif [ "$interrupted" != INT ]; then # a TERM may be a keeper's, whose host is lost
         for host in $list; do [ ! -e "$LAB_PRIVATE/$host.failed" ] || { unready=$host interrupted='' && break; }; done
         [ -n "$interrupted" ] || say_why_not "$unready" >&2
@@ -96,18 +115,35 @@ open_hosts() {
     [ -n "$programs" ] || { echo "labs/run: the programs are not built: make" >&2 && return 1; }
     LAB_PRIVATE=$(mktemp -d /tmp/tcp-lab-run.XXXXXX) || return 1
     export LAB_PRIVATE
+    ulimit -f $longest_file 2>/dev/null
     read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$LAB_PRIVATE/keeper"
     patience=$(setting patience)
     patience=${patience:-20}
     sum=$(cd bin && cksum $programs | cksum)
-    for host in $list; do keep "$host" & keepers="$keepers $!"; done
+    for host in $list; do
+        (keep "$host"; : >"$LAB_PRIVATE/$host.ended") &
+        keepers="$keepers $!"
+    done
 }
 close_hosts() {
     : >"$LAB_PRIVATE/over"
     for host in $list; do kill "$(cat "$LAB_PRIVATE/$host.beat" 2>/dev/null)" 2>/dev/null; done
+    tries=$((patience * 20)) # then a host that does not let go is let go
+    for host in $list; do
+        while [ ! -e "$LAB_PRIVATE/$host.ended" ] && [ $tries -gt 0 ]; do sleep 0.05 && tries=$((tries - 1)); done
+    done
+    for host in $list; do
+        (bounded 5 disconnect "$host") >/dev/null 2>&1
+        [ -e "$LAB_PRIVATE/$host.ended" ] || kill -KILL $(cat "$LAB_PRIVATE/$host.reach" "$LAB_PRIVATE/$host.heard") 2>/dev/null
+    done
     wait $keepers
-    for host in $list; do disconnect "$host" >/dev/null 2>&1; done
     rm -rf "$LAB_PRIVATE"
+}
+# noting WHAT COMMAND...: becomes the command; the file WHAT has its pid.
+noting() {
+    read -r pid rest </proc/self/stat && echo "$pid" >"$1"
+    shift
+    "$@"
 }
 
 # keep HOST: connect, start the keeper there, and tell it every two seconds that we are still here.
@@ -115,9 +151,9 @@ keep() {
     exec </dev/null 5<&-
     trap : INT TERM HUP # to the end of the keeper, whoever interrupts us
     tries=3
-    until connect "$1" 2>"$LAB_PRIVATE/$1.err"; do
+    until (noting "$LAB_PRIVATE/$1.reach" bounded 40 connect "$1") >/dev/null 2>"$LAB_PRIVATE/$1.err"; do
         tries=$((tries - 1))
-        [ $tries -gt 0 ] && grep -q 'kex_exchange_identification\|Connection reset' "$LAB_PRIVATE/$1.err" || {
+        [ $tries -gt 0 ] && [ ! -e "$LAB_PRIVATE/over" ] && grep -q 'kex_exchange_identification\|Connection reset' "$LAB_PRIVATE/$1.err" || {
             : >"$LAB_PRIVATE/$1.failed"
             return 1
         } # sshd turns some away when many come at once (MaxStartups)
@@ -128,8 +164,11 @@ keep() {
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
     sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
         while [ -d "/proc/$2" ] && [ ! -e "${1%/*}/over" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
-        (reach "$1" sh -c "$(cat "$labs/tools.sh" "$labs/onhost.sh")" onhost keep "$ours" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
-            >"$LAB_PRIVATE/$1.facts" 2>"$LAB_PRIVATE/$1.err"
+        (noting "$LAB_PRIVATE/$1.reach" reach "$1" sh -c "$(cat "$labs/tools.sh" "$labs/onhost.sh")" onhost keep "$ours" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
+            2>"$LAB_PRIVATE/$1.err" | {
+        (noting "$LAB_PRIVATE/$1.heard" exec dd bs=512 count=200) >"$LAB_PRIVATE/$1.facts" 2>/dev/null
+        kill $(cat "$LAB_PRIVATE/$1.beat" "$LAB_PRIVATE/$1.reach") 2>/dev/null
+    }
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"
     kill -TERM $$ # the connection is lost: the lab need not find out by waiting
@@ -142,31 +181,35 @@ host_ready() {
     return 1
 }
 is_ready() {
-    tries=600
+    too_late=$(($(date +%s) + 30))
     until grep -qx ready "$LAB_PRIVATE/$1.facts" 2>/dev/null; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] && [ -z "${interrupted:-}" ] && [ ! -e "$LAB_PRIVATE/$1.failed" ] || return 1
+        [ "$(date +%s)" -lt $too_late ] && [ -z "${interrupted:-}" ] && [ ! -e "$LAB_PRIVATE/$1.failed" ] || return 1
         sleep 0.05
     done
     [ -n "$(fact "$1" run)" ] || { echo "the host does not say where its run's directory is" >"$LAB_PRIVATE/$1.err" && return 1; }
     [ -n "$(fact "$1" address)" ] || { echo "its data address is not known: the hosts file has to say it" >"$LAB_PRIVATE/$1.err" && return 1; }
     if [ "$(fact "$1" programs)" != here ] && [ "$(fact "$1" programs)" != copied ]; then
-        tar -C bin -czf - $programs 2>/dev/null | (reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) 2>"$LAB_PRIVATE/$1.err" || return 1
+        tar -C bin -czf - $programs 2>/dev/null | (bounded 120 reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) >/dev/null 2>"$LAB_PRIVATE/$1.err" &
+        as_long_as_needed $! || return 1
     fi
-    (reach "$1" "$(bin_on "$1")/${programs%%[!A-Za-z0-9_-]*}" --version) </dev/null >/dev/null 2>"$LAB_PRIVATE/$1.err" || return 1
+    (bounded 20 reach "$1" "$(bin_on "$1")/${programs%%[!A-Za-z0-9_-]*}" --version) </dev/null >/dev/null 2>"$LAB_PRIVATE/$1.err" &
+    as_long_as_needed $! && [ -z "${interrupted:-}" ] || return 1
     clock "$1" >"$LAB_PRIVATE/$1.clock"
 }
 bin_on() { if [ "$(fact "$1" programs)" = here ]; then printf '%s\n' "$PWD/bin"; else echo "$(fact "$1" run)/bin"; fi; }
 
-ended_silently() { [ -s "$LAB_PRIVATE/$1.err" ] || echo "the connection has ended" >"$LAB_PRIVATE/$1.err"; }
+ended_silently() {
+    [ -z "$(find "$LAB_PRIVATE/$1.facts" -size +90 2>/dev/null)" ] || echo "it talks without end" >"$LAB_PRIVATE/$1.err"
+    [ -s "$LAB_PRIVATE/$1.err" ] || echo "the connection has ended" >"$LAB_PRIVATE/$1.err"
+}
 say_why_not() {
     ended_silently "$1"
     echo "labs/run: $1 cannot be used ($(column "$1" 2)):"
-    plain_text <"$LAB_PRIVATE/$1.err" | sed 's/^/    /' | tail -n 5
+    tail -n 5 "$LAB_PRIVATE/$1.err" | tail -c 1000 | plain_text | sed 's/^/    /'
     printf '%s\n' "labs/run: $(cure_of "$1"). ./labs/doctor --hosts $hosts_file looks at every host and pair."
 }
 cure_of() {
-    case $(cat "$LAB_PRIVATE/$1.err") in
+    case $(tail -c 5000 "$LAB_PRIVATE/$1.err") in
     *"Permission denied (pub"*) echo "put a key of yours there with ssh-copy-id; or ssh-add it, when it has a passphrase" ;;
     *"Host key verification failed"*) echo "ssh there by hand once, and compare the fingerprint with the teacher's: its key is unknown or has changed" ;;
     *"Could not resolve"*) echo "see that the VPN is up: the name is not known here" ;;
@@ -181,10 +224,12 @@ cure_of() {
     esac
 }
 
-# clock HOST: its clock minus ours, and how wrong that can be, in seconds: the fastest of five questions.
+# clock HOST: its clock minus ours, and how wrong that can be, in seconds: the fastest of five questions. An answer is
+# nanoseconds since 1970, nineteen digits, within eight seconds, or nothing is known.
 clock() {
     mkfifo "$LAB_PRIVATE/$1.ask" "$LAB_PRIVATE/$1.tell"
-    (reach "$1" sh -c 'while read -r ask; do date +%s%N; done') <"$LAB_PRIVATE/$1.ask" >"$LAB_PRIVATE/$1.tell" 2>/dev/null &
+    (bounded 8 reach "$1" sh -c 'while read -r ask; do date +%s%N; done') <"$LAB_PRIVATE/$1.ask" >"$LAB_PRIVATE/$1.tell" 2>/dev/null &
+    lab=$! # a signal that we get ends it
     exec 6>"$LAB_PRIVATE/$1.ask" 7<"$LAB_PRIVATE/$1.tell"
     best='' offset=''
     for round in 1 2 3 4 5; do
@@ -192,12 +237,15 @@ clock() {
         echo "$round" >&6
         read -r there <&7 || break
         after=$(date +%s%N)
-        case $there in '' | *[!0-9]*) break ;; esac
+        case $there in *[!0-9]*) break ;; [1-8]*) [ ${#there} = 19 ] || break ;; *) break ;; esac
         if [ -z "$best" ] || [ $((after - before)) -lt "$best" ]; then
             best=$((after - before)) offset=$((there - (after + before) / 2))
         fi
     done
     exec 6>&- 7<&-
+    kill $lab 2>/dev/null
+    wait $lab 2>/dev/null
+    lab=''
     [ -z "$best" ] || awk -v o="$offset" -v b="$best" 'BEGIN { printf "%.6f %.6f\n", o / 1e9, b / 2e9 }'
 }
 
@@ -230,11 +278,11 @@ hosts_up() {
     patience=${patience:-20}
 }
 
-# host_exec HOST COMMAND...: become COMMAND on HOST. The shell there turns a death by signal into a status, as every shell does.
+# host_exec HOST COMMAND...: become COMMAND on HOST, for $limit seconds at most (20). The shell there turns a death by signal into a status, as every shell does.
 host_exec() {
     to=$1
     shift
     [ "$1" != sysctl ] || set -- sh -c "$(cat "$labs/tools.sh" "$labs/onhost.sh")" onhost "$@" # saved there, put back by the keeper
     eval "set -- \"\$to\" env \"TCP_LAB_RUN=\$run_$to\" \"TZ=\$TZ\" sh -c 'PATH=\$0:\$PATH:/usr/sbin:/sbin; \"\$@\"; exit \$?' \"\$bin_$to\" \"\$@\""
-    reach "$@"
+    bounded "${limit:-20}" reach "$@"
 }

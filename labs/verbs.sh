@@ -33,11 +33,12 @@ bold='' plain=''
 # What came from a host is shown without control characters: nothing there can write our terminal's sequences.
 visible() { LC_ALL=C tr -c '\n\t -~' '?'; }
 # Everything a lab shows goes to the terminal and, without the bold, into the transcript.
-show() { tee -a "$LAB_LOG/transcript.txt"; }
+show() { visible | tee -a "$LAB_LOG/transcript.txt"; }
 say() { printf '%s\n' "$@" | show; }
 heading() {
-    printf '\n%s%s%s\n' "$bold" "$*" "$plain"
-    printf '\n%s\n' "$*" >>"$LAB_LOG/transcript.txt"
+    title=$(printf '%s' "$*" | visible)
+    printf '\n%s%s%s\n' "$bold" "$title" "$plain"
+    printf '\n%s\n' "$title" >>"$LAB_LOG/transcript.txt"
 }
 prompt() {
     prompt_host=$1
@@ -74,15 +75,16 @@ skip() {
 
 # ---- waiting ---------------------------------------------------------------------------------------------------------
 
-# eventually COMMAND...: until it succeeds, five seconds at most. A fact is waited for, time never is.
+# eventually COMMAND...: until it succeeds, for five seconds and a last look. A fact is waited for, time never is.
 eventually() {
-    tries=250
+    late='' deadline=$(($(centiseconds) + 500))
     until "$@"; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || return 1
+        [ -z "$late" ] || return 1
+        [ "$(centiseconds)" -lt $deadline ] || late=yes
         sleep 0.02
     done
 }
+centiseconds() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
 
 # ---- programs --------------------------------------------------------------------------------------------------------
 
@@ -163,6 +165,7 @@ launch() {
     mkfifo "$LAB_LOG/.$name.in" && eval "exec $fd<>\"\$LAB_LOG/.\$name.in\"" || fail "$name gets a stdin"
     (
         exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- # nobody else's stdin stays open because of us
+        limit=$((longest_life + 10))
         host_exec "$host" $raise timeout --foreground -k 5 "$longest_life" sh -c '
             read -r line </proc/$$/stat && echo "$line" >"${TCP_LAB_RUN:-$0}/$1.pid" && shift && exec "$@"' "$LAB_LOG" "$name" "$@"
     ) <"$LAB_LOG/.$name.in" >"${output:-$LAB_LOG/$name.out}" 2>"$LAB_LOG/$name.err" &
@@ -175,7 +178,7 @@ key() { printf %s "$1" | tr -c 'a-zA-Z0-9' _; }
 of() { eval "printf %s \"\${$1_$(key "$2"):-}\""; } # of job ana: what the shell knows about a started program
 # A program's record is its line of /proc/PID/stat, written on its host: pid, start time. From a real host we take the pid.
 has_pid() {
-    [ -z "$remote" ] || on_host_of "$1" sh -c 'cat "$TCP_LAB_RUN/$0.pid"' "$1" 2>/dev/null | sed -n 's/^\([0-9][0-9]*\) .*/\1/p' >"$LAB_LOG/$1.pid"
+    [ -z "$remote" ] || on_host_of "$1" sh -c 'cat "$TCP_LAB_RUN/$0.pid"' "$1" 2>/dev/null | head -c 1000 | sed -n 's/^\([0-9][0-9]*\) .*/\1/p' >"$LAB_LOG/$1.pid"
     [ -s "$LAB_LOG/$1.pid" ]
 }
 pid_of() { sed 's/ .*//' "$LAB_LOG/$1.pid"; }
@@ -206,7 +209,7 @@ on() {
     host=$1
     shift
     prompt "$host" "$@"
-    (host_exec "$host" "$@" </dev/null 2>&1) | visible | show
+    (host_exec "$host" "$@" </dev/null 2>&1) | head -c 100000 | show
 }
 
 stop() {
@@ -245,7 +248,7 @@ snapshot() {
 }
 
 # A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death.
-local_of() { sed -n 's/.* connected .*local=\([^ ]*\).*/\1/p' "$LAB_LOG/$1.err" | tail -n 1; }
+local_of() { sed -n 's/.* connected .*local=\([][0-9A-Fa-f.:]*\) *$/\1/p' "$LAB_LOG/$1.err" | tail -n 1; }
 state_of() { sockets "$(of host "$1")" | awk -v a="$(local_of "$1")" '$4 == a { s = $6 } END { print s ? s : "gone" }'; }
 peer_state_of() { sockets vit001 | awk -v a="$(local_of "$1")" '$5 == a { s = $6 } END { print s ? s : "gone" }'; }
 count_state() { sockets "$1" | awk -v s="$2" '$6 == s { n++ } END { print n + 0 }'; }
@@ -303,7 +306,7 @@ fail() {
     shift
     say "  FAILED: $failed"
     say "  seen instead:"
-    "$@" 2>&1 | sed 's/^/    /' | tail -n 20 | visible | show
+    "$@" 2>&1 | sed 's/^/    /' | tail -n 20 | tail -c 10000 | show
     printf 'FAILED\t%s\t%s\n' "$steps" "$failed" >>"$LAB_LOG/checks.txt"
     exit 1
 }
@@ -346,10 +349,11 @@ finish() {
     fi
     lost=''
     [ $status = 0 ] || [ -z "$remote" ] || for host in vit001 vit002 vit003; do
-        (host_exec "$host" true) </dev/null >/dev/null 2>&1 || lost="$lost $host"
+        (limit=5 && host_exec "$host" true) </dev/null >/dev/null 2>&1 || lost="$lost $host"
     done
     captures=$(printf '%s\n' $started | grep '^tcpdump-') # see the others end
     for name in $(printf '%s\n' $started | grep -v '^tcpdump-') $captures; do
+        case " $lost " in *" $(of host "$name") "*) kill "$(of job "$name")" 2>/dev/null && continue ;; esac
         case $name in tcpdump-*) eventually written "$name" ;; esac
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
     done

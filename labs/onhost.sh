@@ -2,7 +2,7 @@
 # labs/doctor send it over the connection, tools.sh before it, as the text of `sh -c`. POSIX sh; needs no rights.
 #
 #   keep BIN SUM PROGRAMS ADDRESS INTERFACE PORTS TIDY PATIENCE SYSCTLS
-#                       prints facts, "KEY VALUE" a line, the last is "ready"; then reads its stdin, where the lab sends a
+#                       prints facts, "tcp-lab KEY VALUE" a line, the last is "tcp-lab ready"; then reads its stdin, where the lab sends a
 #                       byte every two seconds. At its end, or after PATIENCE s of silence, ends what the run started here
 #   sysctl -w NAME=VALUE...     sets, and notes what was there before
 #   leftovers           how many dead runs there are, and how many processes of theirs still live
@@ -12,7 +12,7 @@ export PATH LC_ALL
 umask 077
 me=$(id -u)
 
-fact() { printf '%s\n' "$*" | sed 's/^\(.\{900\}\).*/\1/; q'; }
+fact() { printf 'tcp-lab %s\n' "$*" | sed 's/^\(.\{900\}\).*/\1/; q'; }
 
 # ---- processes: found again by pid and start time, never by name -------------------------------------------------------
 
@@ -147,7 +147,7 @@ show_facts() {
     [ "$address" != - ] || address=${3:-}
     has=$(ip -o addr show 2>/dev/null | awk -v a="$address" '{ split($4, part, "/") } part[1] == a { print $2; exit }')
     fact address "$address"
-    fact has_address "${has:-no}"
+    fact has_address "${has:-$(command -v ip >/dev/null && echo no || echo unknown)}"
     [ "$interface" != - ] || interface=${has:-$(ip -o route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)}
     fact interface "${interface:-any}"
     fact mtu "$(cat "/sys/class/net/$interface/mtu" 2>/dev/null || ip -o link show dev "$interface" 2>/dev/null | sed -n 's/.* mtu \([0-9]*\) .*/\1/p')"
@@ -160,6 +160,7 @@ show_facts() {
     fact boot "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
     fact network "$(readlink /proc/self/ns/net)"
     fact capture "$(what_capture "${interface:-any}")"
+    fact net_raw "$((0x0$(sed -n 's/^CapBnd:[^0-9a-f]*//p' /proc/self/status) >> 13 & 1))" # may anybody have it here? Not in every container
     fact sudo "$(sudo -n true 2>/dev/null && echo yes || echo no)"
     fact tools "$(for tool in timeout setpriv ps netstat ss tcpdump ip tar gzip; do command -v $tool >/dev/null && printf '%s ' $tool; done)"
     fact files "$(ulimit -n)"
@@ -188,15 +189,28 @@ found() {
     if "$run/bin/${3%%[!A-Za-z0-9_-]*}" --version >/dev/null 2>&1; then echo copied; else echo here; fi
 }
 
+needs() {
+    missing=$(for tool; do command -v "$tool" >/dev/null || printf '%s ' "$tool"; done)
+    [ -z "$missing" ] || { echo "missing on it: $missing" >&2 && return 1; }
+}
+give_up() {
+    rm -rf "$run"
+    rmdir "$private" 2>/dev/null
+    exit 1
+}
+
 keep() {
     trap '' HUP INT PIPE
-    private_directory || exit 1
+    run=''
+    needs timeout ps find mktemp awk sed grep && { command -v ss >/dev/null || needs netstat; } && private_directory || exit 1
     fact leftovers "$(leftovers)"
     [ "$7" != yes ] || clean
-    run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && read -r line </proc/$$/stat && printf '%s\n' "$line" "$(readlink /proc/$$/ns/pid)" >"$run/keeper" || exit 1
+    run=$(mktemp -d /tmp/tcp-lab.XXXXXX) && mkdir "$run/bin" && { cat /proc/$$/stat && readlink /proc/$$/ns/pid; } >"$run/keeper" || give_up
     trap 'ended=yes' TERM
     fact run "$run"
-    fact programs "$(found "$@")"
+    programs=$(found "$@")
+    fact programs "$programs"
+    [ "$programs" != ship ] || needs tar gzip || give_up
     show_facts "$4" "$5"
     sysctls=$(may_set "$9")
     fact sysctls "$sysctls"
@@ -204,7 +218,7 @@ keep() {
     fact first_port "$first"
     fact block "$((20000 + me % 120 * 100))"
     fact listeners "$(listeners)"
-    echo ready
+    fact ready
     ended=
     # dd returns at the end of the input with nothing, at a heartbeat with a byte; timeout is for a silent network
     while [ -z "$ended" ] && [ -n "$(timeout "$8" dd bs=1 count=1 2>/dev/null)" ]; do :; done

@@ -53,7 +53,7 @@ fact() {
     uid | gid | block | mtu | files | processes | disk | somaxconn | tcp_*) zeros='0*' looks='[0-9]\{1,15\}' ;; # 0899 would be octal
     *) looks='[]A-Za-z0-9 ._:,;()@\/[+-]*' ;;
     esac
-    LC_ALL=C sed -n "s/^$2 $zeros\($looks\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1 | cut -c 1-1000
+    LC_ALL=C sed -n "s/^tcp-lab $2 $zeros\($looks\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1 | cut -c 1-1000
 }
 # What came from a host and is to be seen on a terminal: no control characters.
 plain_text() { tr -d '\r' | LC_ALL=C tr -c '\n\t -~' '?'; }
@@ -88,7 +88,7 @@ as_long_as_needed() {
 
 hosts_enter() {
     check_hosts_file || exit 2
-    interrupted='' lab='' status=1
+    interrupted='' lab='' status=1 tell=$$
     trap 'interrupted=INT; [ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' INT
     trap 'interrupted=${interrupted:-TERM}; [ -z "$lab" ] || kill -TERM "$lab" 2>/dev/null' TERM HUP
     exec 5<&0
@@ -159,6 +159,9 @@ keep() {
         } # sshd turns some away when many come at once (MaxStartups)
         sleep 1
     done
+    # csh cannot take words of several lines, and would run each line of ours by itself: these two do nothing
+    (noting "$LAB_PRIVATE/$1.reach" bounded 20 reach "$1" sh -c ':
+:') >/dev/null 2>"$LAB_PRIVATE/$1.err" || { : >"$LAB_PRIVATE/$1.failed" && return 1; }
     bind_ports='' ours=$PWD/bin
     case $ours in *:*) ours=/dev/null ;; esac # no entry of PATH can hold a colon: what is there is sent
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
@@ -171,7 +174,7 @@ keep() {
     }
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"
-    kill -TERM $$ # the connection is lost: the lab need not find out by waiting
+    [ -z "${tell:-}" ] || kill -TERM "$tell" # the connection is lost: the lab need not find out by waiting
 }
 
 # host_ready HOST: its keeper has said so within 30 s; the programs are there, and run; the clocks are compared.
@@ -182,7 +185,7 @@ host_ready() {
 }
 is_ready() {
     too_late=$(($(date +%s) + 30))
-    until grep -qx ready "$LAB_PRIVATE/$1.facts" 2>/dev/null; do
+    until grep -qx 'tcp-lab ready' "$LAB_PRIVATE/$1.facts" 2>/dev/null; do
         [ "$(date +%s)" -lt $too_late ] && [ -z "${interrupted:-}" ] && [ ! -e "$LAB_PRIVATE/$1.failed" ] || return 1
         sleep 0.05
     done
@@ -192,8 +195,14 @@ is_ready() {
         tar -C bin -czf - $programs 2>/dev/null | (bounded 120 reach "$1" tar -C "$(fact "$1" run)/bin" -xzf -) >/dev/null 2>"$LAB_PRIVATE/$1.err" &
         as_long_as_needed $! || return 1
     fi
-    (bounded 20 reach "$1" "$(bin_on "$1")/${programs%%[!A-Za-z0-9_-]*}" --version) </dev/null >/dev/null 2>"$LAB_PRIVATE/$1.err" &
+    program=${programs%%[!A-Za-z0-9_-]*} there=$(bin_on "$1")
+    (bounded 20 reach "$1" "$there/$program" --version) </dev/null >"$LAB_PRIVATE/$1.said" 2>"$LAB_PRIVATE/$1.err" &
     as_long_as_needed $! && [ -z "${interrupted:-}" ] || return 1
+    # what start files print would be in every answer, and in every capture
+    [ "$(head -c 1000 "$LAB_PRIVATE/$1.said")" = "$("bin/$program" --version)" ] || {
+        echo "its shell prints something before every command: $(head -c 100 "$LAB_PRIVATE/$1.said" | head -n 1)" >"$LAB_PRIVATE/$1.err"
+        return 1
+    }
     clock "$1" >"$LAB_PRIVATE/$1.clock"
 }
 bin_on() { if [ "$(fact "$1" programs)" = here ]; then printf '%s\n' "$PWD/bin"; else echo "$(fact "$1" run)/bin"; fi; }
@@ -217,6 +226,10 @@ cure_of() {
     *refused*) echo "see that sshd runs there, and on which port: this one is refused" ;;
     *"has ended"* | *kex_exchange* | *"from master failed"*) echo "see that the VPN is up, and try again" ;;
     *"No space"*) echo "make room on it: its /tmp is full" ;;
+    *"Read-only"*) echo "have its /tmp mounted so that it can be written to: a run needs a directory there" ;;
+    *"prints something"*) echo "on the host: in ~/.bashrc (or what your shell reads), print only in interactive shells" ;;
+    *"missing on it"*) echo "on the host: sudo apt-get install coreutils findutils mawk procps net-tools tar gzip" ;;
+    *Unmatched*) echo "have sh or bash as the login shell there (chsh): what we send is not for csh" ;;
     *"Exec format"* | *noexec* | *"Permission denied"*) echo "see whether it has another processor, or /tmp mounted noexec: our programs cannot run there" ;;
     *"yours alone"*) echo "ask whose it is, or root, to remove it" ;;
     *"has to say it"*) echo "write the host's data address into its line, as \`ip addr\` shows it there" ;;
@@ -263,7 +276,7 @@ hosts_up() {
         sudo) raise="sudo -n setpriv --reuid $(fact "$host" uid) --regid $(fact "$host" gid) --init-groups --inh-caps +net_raw --ambient-caps +net_raw env TCP_LAB_RUN=$run" ;;
         *)
             no_capture="$no_capture $host"
-            say "!! NO PACKETS from $host, states only: $(sed -n 's/^capture no//p' "$LAB_PRIVATE/$host.facts" | plain_text | cut -c 1-120)"
+            say "!! NO PACKETS from $host, states only: $(sed -n 's/^tcp-lab capture no//p' "$LAB_PRIVATE/$host.facts" | plain_text | cut -c 1-120)"
             ;;
         esac
         [ "$host" != vit001 ] || [ "$no_capture" ] || can_capture=yes

@@ -71,5 +71,8 @@ TEST_CASE("one host refuses before the others are connected: said, and nobody wa
 }
 TEST_CASE("load from two hosts at once", "[hosts]") { scenario("load", "--own-home"); }
 TEST_CASE("the doctor names what is wrong with hosts", "[hosts]") { scenario("doctor_names"); }
+TEST_CASE("a host that no run can use: named, with a cure, and nothing is left", "[hosts]") {
+    scenario("unusable", "--own-home");
+}
 TEST_CASE("the doctor names what is wrong between hosts", "[hosts]") { scenario("doctor_pairs"); }
 TEST_CASE("the doctor finds and ends what a dead run has left", "[hosts]") { scenario("doctor_cleans", "--own-home"); }

@@ -168,6 +168,15 @@ TEST_CASE("the headline lab as an ordinary user", "[labs]") {
     CHECK(eventually([&] { return shell.survivors() == 0; }));
 }
 
+TEST_CASE("a fact is waited for five seconds and a last look, however long a look takes", "[labs]") {
+    Shell shell;
+    CHECK(shell.run("eval \"$(sed -n \"/^eventually()/,/^}/p; /^centiseconds()/p\" labs/verbs.sh)\"; looks=0; "
+                    "slow() { looks=$((looks + 1)); sleep 1.5; false; }; ! eventually slow && echo $looks") == 0);
+    int looks = atoi(shell.output.c_str());
+    INFO(shell.output);
+    CHECK((looks >= 2 && looks <= 5));
+}
+
 TEST_CASE("labs without any right: loopback, packets loudly not checked", "[labs]") {
     Directory logs;
     Shell shell;

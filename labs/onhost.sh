@@ -69,7 +69,6 @@ clean() {
         *) [ ! -L "$lock" ] || is_alive "$(readlink "$lock")" || { take "$lock" && rm -f "$lock"; } ;;
         esac
     done
-    rmdir "$private"
 } 2>/dev/null
 
 # ---- sysctls: changed for one run at a time, put back when it ends, however it ends ----------------------------------
@@ -235,5 +234,6 @@ leftovers) leftovers ;;
 clean)
     private_directory 2>/dev/null || private=''
     clean
+    rmdir "$private" 2>/dev/null
     ;;
 esac

@@ -56,13 +56,19 @@ private_directory() {
     if ls -d "$private" >/dev/null 2>&1; then
         echo "$private is not a directory that is yours alone: $(ls -ld "$private" | tr -c ' -~' '?'). Its owner or root has to remove it" >&2
     else
-        mkdir "$private" # which says why not
+        mkdir -m 700 "$private" && return # or it says why not
     fi
     return 1
 }
 # is_private DIRECTORY: made when it is not there; ours, and nobody else may look into it or change it. In a sticky /tmp nobody
-# can put another one in its place.
-is_private() { mkdir -m 700 "$1" 2>/dev/null || [ -n "$(find "$1" -prune -type d -user "$(id -u)" -perm 700 2>/dev/null)" ]; }
+# can put another one in its place. Another shell of ours may remove it, empty, between the two looks: then again.
+is_private() {
+    for look in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        mkdir -m 700 "$1" 2>/dev/null && return
+        [ -z "$(find "$1" -prune -type d -user "$(id -u)" -perm 700 2>/dev/null)" ] || return 0
+    done
+    return 1
+}
 
 # A lock is a link that says who has it, in a directory where only its users may make one. One at a time looks whether the
 # holder is dead; AS is as_root for a lock that root alone may make.

@@ -132,7 +132,7 @@ private:
         return sent_ == received_;
     }
     // Bytes wait in our receive queue and nobody will read them: close() sends RST, so that the server knows (RFC
-    // 2525, 2.17).
+    // 1122, 4.2.2.13).
     bool close_unread() {
         server_.socket.close();
         tcp::log("closed", "with data unread: sent=%lu received=0", sent_.bytes);

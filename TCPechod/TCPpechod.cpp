@@ -1,157 +1,122 @@
-// TCPpechod - the preforked echo server: a pool of children, forked before the first client comes, that accept
-// themselves.
+// TCPpechod - the preforked echo server: a pool of children, forked before the first client comes, that accept themselves.
 //
 //   TCPpechod [options] [port]          default port 8990
 //
 // Look for: ps shows the children before there is a client; netstat -p shows one listening socket for all of them, and
-// with --accept reuseport as many as there are children. The client that finds them all busy waits in the accept queue.
-#include "concurrent.hpp"
+// with --reuseport as many as there are children. The client that finds them all busy waits in the accept queue.
+#include "forking.hpp"
 
-#include <sys/prctl.h>
-#include <sys/wait.h>
+static tcp::Concurrent_options server{{8990}};
+static tcp::Totals* totals;  // in memory that fork() shares: the children add to it
+static std::vector<pid_t> children;
+static size_t max_children = 8;
+static volatile sig_atomic_t stopping = 0;  // how often we were told to
 
-// In memory that fork() shares instead of copying.
-struct Shared {
-    Totals totals;
-    std::atomic<bool> serving[1024];  // the child in this place has a client
-};
-static Shared& shared = shared_with_children<Shared>();
-static std::map<pid_t, size_t> children;  // which place in the pool each has
-static std::vector<size_t> empty_places;
-static Concurrent_options server{{8990}};
-static std::vector<tcp::Descriptor> listeners;  // one, or one for each place
-static tcp::Descriptor lock;                    // --accept locked: who holds it may call accept()
-static volatile sig_atomic_t stopping = 0;      // how often we were told to
+// Each child has a place in `children`; 0 is one to be filled. Shared as well: has the child in that place a client?
+static std::atomic<bool>* serving;
+// One, or with --reuseport one for each place: a socket that its last owner closes resets all who wait in its queue, so the
+// parent has them too, and they wait for the next child.
+static std::vector<tcp::Descriptor> listeners;
+static bool each_listens = false;
 
 // What arrives goes back, until the peer's FIN.
-static size_t echo(const tcp::Connection& connection, bool verbose) {
+static size_t echo(const tcp::Connection& connection) {
     static char buffer[256 * 1024];
     size_t total = 0;
     while (size_t n = tcp::read(connection, buffer, sizeof buffer)) {
-        if (verbose)
-            tcp::log("read", "peer=%s bytes=%zu data=%s", connection.peer.text().c_str(), n,
-                     tcp::printable(buffer, n).c_str());
+        if (server.verbose) tcp::log_data("read", connection, buffer, n);
         tcp::write_all(connection, buffer, n);
         total += n;
-        shared.totals.bytes += n;
+        totals->bytes += n;
     }
     return total;  // read() returned 0: the peer's FIN is here, our socket is in CLOSE_WAIT
 }
 
-static void serve(tcp::Connection connection, bool verbose) {
-    auto start = Clock::now();
+static void serve(tcp::Connection connection) {
+    auto start = tcp::Clock::now();
     try {
-        size_t total = echo(connection, verbose);
-        connection.socket.close();  // the last copy of this descriptor: our FIN leaves here
-        tcp::log("closed", "peer=%s bytes=%zu", connection.peer.text().c_str(), total);
-    } catch (const std::system_error& error) {
-        tcp::log(error.code().value() == ECONNRESET ? "reset" : "failed", "%s", error.what());
+        size_t total = echo(connection);
+        connection.socket.close();  // our FIN leaves here
+        tcp::log("closed", "peer=%s bytes=%zu", connection.peer.c_str(), total);
+    } catch (const std::exception& error) {  // this client's trouble is not the server's
+        tcp::log_failure(error);
     }
-    shared.totals.add(start);
+    totals->add(start);
 }
 
-// The accept loop, in every child. The kernel gives a new connection to one of those that sleep in accept(), and wakes
-// only that one; with `lock` the others sleep in lockf() instead, as they had to where accept() woke them all (UNP
-// 30.6).
-[[noreturn]] static void child(size_t place, pid_t parent) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);   // else the pool outlives a parent that is killed, and keeps the port
-    if (getppid() != parent) _exit(0);  // it has been, before we said so
+// The accept loop is in every child: the kernel gives a new connection to one of those that sleep in accept().
+[[noreturn]] static void child(size_t place, pid_t parent, const tcp::Signals& signals) {
+    signals.let_in();
+    tcp::end_with_parent(parent);  // else the pool outlives a parent that is killed, and keeps the port
     try {
         for (;;) {
-            if (lock.fd() >= 0 && lockf(lock.fd(), F_LOCK, 0))
-                tcp::fail("lockf");  // unlocked by the kernel if we are killed
-            auto connection = tcp::accept(listeners[place % listeners.size()], server.idle_timeout);
-            if (lock.fd() >= 0 && lockf(lock.fd(), F_ULOCK, 0)) tcp::fail("lockf");
+            auto connection = server.accept(listeners[place % listeners.size()]);
             if (!connection) continue;
-            shared.serving[place] = true;
-            tcp::log("accepted", "peer=%s", connection->peer.text().c_str());
-            serve(std::move(*connection), server.verbose);
-            shared.serving[place] = false;
+            serving[place] = true;
+            tcp::log("accepted", "peer=%s", connection->peer.c_str());
+            serve(std::move(*connection));
+            serving[place] = false;
         }
     } catch (const std::system_error& error) {
-        if (error.code().value() != EINVAL) tcp::log("failed", "%s", error.what());  // EINVAL: shut down by the parent
+        if (error.code().value() != EINVAL) tcp::log_failure(error);  // EINVAL: the parent has shut the listener down
     }
     _exit(0);  // not exit(): what the parent registered to run at its end is not ours to run
 }
 
-// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One
-// that we never forked, left to us by a shell that called exec(), had no place here.
+// Several children may end before one SIGCHLD is delivered: signals are not queued, so wait for all there are. One that
+// we never forked, left to us by a shell that became this program, is none of them.
 static void reap(int) {
-    int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        auto child = children.find(pid);
-        if (child == children.end()) continue;
-        empty_places.push_back(child->second);
-        shared.serving[child->second] = false;
-        children.erase(child);
-        if (!stopping)
-            tcp::log("child", "%d ended by signal %d, another takes its place", pid,
-                     WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid <= 0) break;
+        auto place = std::find(children.begin(), children.end(), pid);
+        if (place == children.end()) continue;
+        *place = 0;
+        serving[place - children.begin()] = false;
+        int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        if (!stopping) tcp::log("child", "%d ended by signal %d, another takes its place", pid, number);
     }
 }
 
-static void report_totals(int) {
-    shared.totals.log(std::count(std::begin(shared.serving), std::end(shared.serving), true));
-}
-
-// The parent keeps all of them open and never accepts: whoever waits in the queue of a child that is killed waits for
-// the next child. A listening socket that is closed by its last owner resets everybody in its queue.
-static void open_listeners(size_t count) {
-    if (count > 1) tcp::add_socket_option(server.socket_options, "reuseport");
-    while (listeners.size() < count) {
-        listeners.push_back(server.listen());
-        server.address = tcp::local_address(listeners[0]).text();  // port 0: the others get the port that the first got
-    }
-}
-
-// Until every place is taken; false if there is no process to be had.
-static bool fill_places(const tcp::Signals& signals) {
-    for (; !empty_places.empty(); empty_places.pop_back()) {
-        size_t place = empty_places.back();
-        pid_t parent = getpid(), pid = fork();
-        if (pid < 0) return false;
-        if (pid == 0) {
-            signal(SIGTERM, SIG_DFL);
-            signal(SIGINT, SIG_DFL);
-            signals.let_in();
-            child(place, parent);
-        }
-        children[pid] = place;
-    }
-    return true;
-}
-
-static std::vector<pid_t> pids() {
-    std::vector<pid_t> all;
-    for (auto& [pid, place] : children) all.push_back(pid);
-    return all;
-}
+static void report_totals(int) { totals->log(std::count(serving, serving + max_children, true)); }
+static void stop(int) { stopping = stopping + 1; }
 
 int main(int argc, char** argv) try {
-    size_t max_children = 8;
-    std::string way = "shared";
-    server.parse(
-        argc, argv,
-        {{'m', "max-children", "N", "N children from the start, so N clients at once (8)",
-          [&](auto v) { max_children = tcp::number("--max-children", v, "1", "1024"); }},
-         {0, "accept", "WAY", "shared, locked, or reuseport: a listening socket each", [&](auto v) { way = v; }}});
-    if (way != "shared" && way != "locked" && way != "reuseport")
-        throw tcp::Usage_error("--accept must be shared, locked or reuseport");
+    auto set_most = [](auto v) { max_children = tcp::number("--max-children", v, "1", "1024"); };
+    server.parse(argc, argv,
+                 {{'m', "max-children", "N", "N children from the start, for N clients (8)", set_most},
+                  {0, "reuseport", nullptr, "a listening socket for each child", [](auto) { each_listens = true; }}});
+    tcp::open_standard_descriptors();
+    tcp::log_without_waiting();
+    signal(SIGPIPE, SIG_IGN);  // whoever reads our log may be gone: write() says EPIPE then, instead of ending us
 
-    auto stop = [](int) { stopping = stopping + 1; };
+    totals = &tcp::shared_with_children<tcp::Totals>();
+    serving = tcp::shared_with_children<std::array<std::atomic<bool>, 1024>>().data();
+    children.resize(max_children);
+    pid_t parent = getpid();
+    tcp::start_timer(server.stats);
     tcp::Signals signals{
         {SIGCHLD, reap}, {SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
-    open_listeners(way == "reuseport" ? max_children : 1);
-    if (way == "locked") lock = tcp::Descriptor(memfd_create("accept lock", MFD_CLOEXEC));
-    while (empty_places.size() < max_children) empty_places.push_back(empty_places.size());
-    for (bool fork_failed = false; !stopping;) {
-        bool complete = fill_places(signals);
-        if (!complete && !fork_failed) tcp::log("waiting", "fork: %s", strerror(errno));
-        fork_failed = !complete;
-        signals.wait(-1, std::chrono::milliseconds(complete ? 0 : 100));  // signals are handled here and nowhere else
+    if (each_listens) server.socket_options.push_back(tcp::socket_option("reuseport"));
+    while (listeners.size() < (each_listens ? max_children : 1)) listeners.push_back(server.listen());
+    while (!stopping) {
+        size_t place = std::find(children.begin(), children.end(), 0) - children.begin();
+        if (place == max_children) signals.wait(-1);  // signals are handled here and nowhere else
+        for (int attempt = 0; place < max_children && children[place] == 0 && !stopping; ++attempt) {
+            switch (pid_t pid = fork()) {
+                case -1:  // no process to be had
+                    tcp::wait_and_try_again(signals, attempt, "fork", strerror(errno));
+                    break;
+                case 0:
+                    child(place, parent, signals);
+                default:
+                    children[place] = pid;
+            }
+        }
     }
     for (auto& listener : listeners) shutdown(listener.fd(), SHUT_RD);  // whoever is idle has EINVAL from accept() now
-    tcp::end_children(signals, server.grace, pids, [] { return stopping > 1; });
+    tcp::end_children(signals, server.grace, children, [] { return stopping > 1; });
     report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) { return tcp::report(error); }

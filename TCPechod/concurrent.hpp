@@ -1,13 +1,13 @@
-// concurrent.hpp - what TCPechod, TCPpechod, TCPmtechod and TCPmechod share and no lab is about: the totals that they
-// log (Comer's), and the options --grace and --stats.
+// concurrent.hpp - what TCPechod, TCPpechod, TCPmtechod and TCPmechod share and no lab is about: the totals that they log
+// (Comer's), and the options --grace and --stats.
 #pragma once
-#include "../tcp.hpp"
+#include "../seqserver/server.hpp"
 
-#include <sys/mman.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
-#include <atomic>
+namespace tcp {
 
 using Clock = std::chrono::steady_clock;
 
@@ -28,40 +28,29 @@ struct Totals {
     }
 };
 
-/// A zeroed T in memory that fork() shares instead of copying (mmap(2)). For static variables: ends the program if
-/// there is none.
-template <typename T>
-T& shared_with_children() {
-    void* memory = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) exit(tcp::report(std::system_error(errno, std::generic_category(), "mmap")));
-    return *new (memory) T;
-}
+struct Concurrent_options : Server_options {
+    Duration grace{}, stats{};
 
-struct Concurrent_options : tcp::Server_options {
-    tcp::Duration grace{}, stats{};
-
-    void parse(int argc, char** argv, std::vector<tcp::Option> table) {
-        table.push_back({'g', "grace", "D", "SIGTERM leaves the clients in service D to end (0)",
-                         [&](auto v) { grace = tcp::duration("--grace", v, "0", "1h"); }});
+    void parse(int argc, char** argv, std::vector<Option> table) {
+        table.push_back({'g', "grace", "D", "after SIGTERM clients have D to end (0)",
+                         [&](auto v) { grace = duration("--grace", v, "0", "1h"); }});
         table.push_back({'s', "stats", "D", "log the totals every D (SIGUSR1: now)",
-                         [&](auto v) { stats = tcp::duration("--stats", v, "10ms", "24h"); }});
+                         [&](auto v) { stats = duration("--stats", v, "10ms", "24h"); }});
         Server_options::parse(argc, argv, table);
-    }
-    /// The listening socket; and from here on SIGALRM every --stats (setitimer(2), which a forked child does not
-    /// inherit).
-    tcp::Descriptor listen() {
-        timeval interval{stats.count() / 1000000000, stats.count() % 1000000000 / 1000};
-        itimerval timer{interval, interval};
-        setitimer(ITIMER_REAL, &timer, nullptr);
-        return Server_options::listen();
     }
 };
 
-/// Lets signals in until `over()`, for --grace at most.
-template <typename Condition>
-void wait_for_the_last(const tcp::Signals& signals, tcp::Duration grace, Condition over) {
-    auto end = Clock::now() + grace;
-    for (auto left = grace; !over() && left.count() > 0; left = end - Clock::now()) signals.wait(-1, left);
+/// SIGALRM every `interval`, 0: never (setitimer(2)). A forked child does not inherit it.
+inline void start_timer(Duration interval) {
+    itimerval timer{to_timeval(interval), to_timeval(interval)};
+    if (setitimer(ITIMER_REAL, &timer, nullptr)) fail("setitimer");
+}
+
+/// No process or thread to be had: says so at the first of many attempts, and waits 100 ms. The client waits with us, the
+/// others are served; one that ends may leave room.
+inline void wait_and_try_again(const Signals& signals, int attempt, const char* call, const char* reason) {
+    if (attempt == 0) log("waiting", "%s: %s", call, reason);
+    signals.wait(-1, std::chrono::milliseconds(100));
 }
 
 /// Where every client is a descriptor of one process: as many as we may have (getrlimit(2)).
@@ -71,3 +60,20 @@ inline void raise_descriptor_limit() {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
 }
+
+/// For threads to come. 8 MB is the default: only what is touched takes memory, but address space is not endless either.
+inline void set_stack_size(size_t size) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, size);
+    pthread_setattr_default_np(&attributes);
+}
+
+/// After SIGTERM: lets signals in until `over()`, for `grace` at most.
+template <typename Condition>
+void wait_for_the_last(const Signals& signals, Duration grace, Condition over) {
+    auto end = Clock::now() + grace;
+    for (auto left = grace; !over() && left.count() > 0; left = end - Clock::now()) signals.wait(-1, left);
+}
+
+}  // namespace tcp

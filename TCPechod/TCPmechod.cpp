@@ -1,226 +1,174 @@
-// TCPmechod - the event-driven echo server: one process, one thread, all clients; epoll(7) tells who is ready (Linux
-// only).
+// TCPmechod - the event-driven echo server: one process, one thread, all clients; epoll(7) says who is ready (Linux only).
 //
 //   TCPmechod [options] [port]          default port 8990
 //
 // Look for: netstat -p shows one process that owns every connected socket, ps -T its one thread, strace no call that
-// blocks but epoll_wait. A client that sends and never reads fills its own receive queue, then our Send-Q, then our
-// Recv-Q, because we read no more from it; then its send() blocks, and nobody else's.
+// blocks but ppoll. A client that sends and never reads fills its own receive queue, then our Send-Q, then our Recv-Q,
+// because we read no more from it; then its send() blocks, and nobody else's.
 #include "concurrent.hpp"
 
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 
 #include <list>
 
-static const auto never = Clock::time_point::max();
+using tcp::Clock;
 
-// What fork() and threads keep on a stack of its own for each client: where we are with it.
+// What a process or a thread of its own keeps on its stack for each client: where we are with it.
 struct Client {
     tcp::Connection connection;
     Clock::time_point start, active;
     std::list<Client>::iterator self{};
-    std::string input{};   // --framed: a message that has not come completely
     std::string unsent{};  // what the kernel had no room for; while there is any, we do not read
-    uint64_t total = 0;
-    bool ending = false;  // our FIN leaves after `unsent`; what the client still sends is thrown away
+    size_t total = 0;
 };
+
+static const auto never = Clock::time_point::max();
+static tcp::Concurrent_options server{{8990}};
+static tcp::Totals all, *totals = &all;
 static std::list<Client> clients;  // whoever is silent for the longest time is first
-static Concurrent_options server{{8990}};
-static size_t max_clients = 100000, max_message = 0;  // 0: not framed
+static size_t max_clients = 100000;
 static tcp::Descriptor epoll;
-static Clock::time_point now;
-static Totals totals;
+static volatile sig_atomic_t stopping = 0;  // how often we were told to
 
-// Edge-triggered: told once when it becomes true (now, if it is true), not for as long as it is.
-static void interest(Client& client, uint32_t events, int operation = EPOLL_CTL_MOD) {
-    epoll_event event{events | EPOLLET, {&client}};
-    if (epoll_ctl(epoll.fd(), operation, client.connection.socket.fd(), &event)) tcp::fail("epoll_ctl");
+// Level-triggered: epoll_wait() reports the events for as long as they are true, not only when they become true.
+static void watch(const tcp::Descriptor& socket, uint32_t events, Client* client, int operation = EPOLL_CTL_MOD) {
+    epoll_event event{events, {client}};
+    if (epoll_ctl(epoll.fd(), operation, socket.fd(), &event)) tcp::fail("epoll_ctl");
 }
 
-// The kernel takes what it has room for, the rest stays in `unsent`.
+// The kernel takes what it has room for. The rest waits in `unsent` until it has some again.
 static void write_some(Client& client, const char* data, size_t size) {
-    for (ssize_t n; size > 0; data += n, size -= n)
-        if ((n = send(client.connection.socket.fd(), data, size, MSG_NOSIGNAL)) < 0) {
-            if (errno == EAGAIN) break;
-            tcp::fail("write " + client.connection.peer.text());
-        }
-    client.unsent = std::string(data, size);
-    if (size == 0 && client.ending) shutdown(client.connection.socket.fd(), SHUT_WR);  // our FIN leaves here
+    auto& [socket, peer] = client.connection;
+    ssize_t n = send(socket.fd(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN) tcp::fail("write " + peer);
+    size_t sent = std::max<ssize_t>(n, 0);
+    bool waited = !client.unsent.empty(), waits = sent < size;
+    client.unsent = std::string(data + sent, size - sent);
+    if (waits != waited) watch(socket, waits ? EPOLLOUT : EPOLLIN, &client);
 }
 
-// TCP has no messages: a read may bring half a header or three requests at once. We make them: 4 bytes length in
-// network byte order, then so many bytes. Every complete one goes back as it is; length 0 ends. False: no length we
-// can take.
-static bool take_messages(Client& client, const char* data, size_t size) {
-    std::string& input = client.input.append(data, size);
-    size_t complete = 0;
-    uint32_t length = 0;
-    for (; input.size() - complete >= sizeof length; complete += sizeof length + length) {
-        memcpy(&length, &input[complete], sizeof length);
-        length = ntohl(length);  // unsigned: -1 is 4294967295
-        client.ending = length == 0;
-        if (client.ending || length > max_message || input.size() - complete - sizeof length < length) break;
-    }
-    write_some(client, input.data(), complete);
-    input.erase(0, complete);
-    if (length > max_message)
-        tcp::log("refused", "peer=%s message of %u bytes, at most %zu", client.connection.peer.text().c_str(), length,
-                 max_message);
-    return length <= max_message;
-}
-
-// False when the connection is over. Reads until EAGAIN: an edge is reported once.
-static bool serve(Client& client) {
+// What has arrived goes back: one read, then it is the others' turn. False at the peer's FIN.
+static bool echo(Client& client) {
     static char buffer[256 * 1024];
+    auto& [socket, peer] = client.connection;
     if (!client.unsent.empty()) {
         write_some(client, client.unsent.data(), client.unsent.size());
-        if (client.unsent.empty()) interest(client, EPOLLIN);  // more came in the meantime? then we are told at once
         return true;
     }
-    for (int turn = 0; turn < 16; ++turn) {
-        ssize_t n = recv(client.connection.socket.fd(), buffer, sizeof buffer, 0);
-        if (n == 0) return false;  // the peer's FIN is here, our socket is in CLOSE_WAIT
-        if (n < 0 && errno == EAGAIN) return true;
-        if (n < 0) tcp::fail("read " + client.connection.peer.text());
-        if (client.ending) continue;
-        if (server.verbose)
-            tcp::log("read", "peer=%s bytes=%zd data=%s", client.connection.peer.text().c_str(), n,
-                     tcp::printable(buffer, n).c_str());
-        client.total += n, totals.bytes += n;
-        if (!max_message)
-            write_some(client, buffer, n);
-        else if (!take_messages(client, buffer, n))
-            return false;
-        if (!client.unsent.empty()) return interest(client, EPOLLOUT), true;
-    }
-    interest(client, EPOLLIN);  // enough: the others first, then we are told of the rest
+    ssize_t n = recv(socket.fd(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN) return true;
+    if (n < 0) tcp::fail("read " + peer);
+    if (n == 0) return false;  // the peer's FIN is here, our socket is in CLOSE_WAIT
+    if (server.verbose) tcp::log_data("read", client.connection, buffer, n);
+    client.total += n;
+    totals->bytes += n;
+    write_some(client, buffer, n);
     return true;
 }
 
-static void drop(Client& client, const char* verb, const char* text) {
-    tcp::log(verb, "%s", text);
-    totals.add(client.start);
+static void drop(Client& client) {
+    totals->add(client.start);
     clients.erase(client.self);  // closes the socket, which takes it out of epoll
 }
 
-static void serve_or_drop(Client& client) try {
-    if (server.idle_timeout.count()) client.active = now, clients.splice(clients.end(), clients, client.self);
-    if (serve(client)) return;
-    client.connection.socket.close();  // our FIN leaves here
-    drop(client, "closed",
-         ("peer=" + client.connection.peer.text() + " bytes=" + std::to_string(client.total)).c_str());
-} catch (const std::system_error& error) {
-    drop(client, error.code().value() == ECONNRESET ? "reset" : "failed", error.what());
-} catch (const std::bad_alloc&) {  // no memory for what this client sends; the others are served on
-    drop(client, "failed", "no memory for a client");
-}
-
-// True when the accept queue is empty; false when some stay there, because we are at our bound or out of descriptors.
-static bool accept_all(const tcp::Descriptor& listener) {
-    static bool starved = false;
-    while (clients.size() < max_clients) {
-        tcp::Address peer;
-        socklen_t size = sizeof peer;
-        tcp::Descriptor socket(accept4(listener.fd(), &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-        if (socket.fd() < 0 && errno == EAGAIN) return starved = false, true;
-        if (socket.fd() < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-            if (!std::exchange(starved, true)) tcp::log("waiting", "accept: %s", strerror(errno));
-            return false;
-        }
-        if (socket.fd() < 0) continue;  // this one died in the queue
-        tcp::log("accepted", "peer=%s", peer.text().c_str());
-        try {
-            clients.emplace_back(Client{{std::move(socket), peer}, now, now});
-        } catch (const std::bad_alloc&) {
-            tcp::log("failed", "no memory for a client");
-            continue;
-        }
-        Client& client = clients.back();
-        client.self = std::prev(clients.end());
-        try {
-            interest(client, EPOLLIN, EPOLL_CTL_ADD);
-        } catch (const std::system_error& error) { drop(client, "failed", error.what()); }
+static void serve(Client& client) {
+    client.active = Clock::now();
+    clients.splice(clients.end(), clients, client.self);
+    try {
+        if (echo(client)) return;
+        client.connection.socket.close();  // our FIN leaves here
+        tcp::log("closed", "peer=%s bytes=%zu", client.connection.peer.c_str(), client.total);
+    } catch (const std::exception& error) {  // this client's trouble is not the server's
+        tcp::log_failure(error);
     }
-    return false;
+    drop(client);
 }
 
-static void report_totals() { totals.log(clients.size()); }
+static void add(tcp::Connection connection) try {
+    tcp::log("accepted", "peer=%s", connection.peer.c_str());
+    auto now = Clock::now();
+    std::list<Client> added;
+    added.push_back({std::move(connection), now, now});
+    added.back().self = added.begin();
+    watch(added.back().connection.socket, EPOLLIN, &added.back(), EPOLL_CTL_ADD);
+    clients.splice(clients.end(), added);
+} catch (const std::exception& error) { tcp::log_failure(error); }
 
-// The longest silent are first in the list.
+// Whoever waits in the accept queue, as far as there is room. False: there is no descriptor or no memory to be had now.
+static bool accept_waiting(const tcp::Descriptor& listener) {
+    static bool starved = false;
+    try {
+        while (clients.size() < max_clients) {
+            auto connection = tcp::accept(listener);
+            if (!connection) {  // the queue is empty
+                starved = false;
+                break;
+            }
+            add(std::move(*connection));
+        }
+        return true;
+    } catch (const std::exception& error) {
+        if (!starved) tcp::log("waiting", "%s", error.what());
+        starved = true;
+        return false;
+    }
+}
+
 static void drop_idle() {
-    while (!clients.empty() && clients.front().active + server.idle_timeout <= now)
-        drop(clients.front(), "failed",
-             ("read " + clients.front().connection.peer.text() + ": " + strerror(ETIMEDOUT)).c_str());
+    auto limit = Clock::now() - server.idle_timeout;
+    while (server.idle_timeout.count() && !clients.empty() && clients.front().active <= limit) {
+        tcp::log("failed", "read %s: %s", clients.front().connection.peer.c_str(), strerror(ETIMEDOUT));
+        drop(clients.front());
+    }
 }
 
-// Signals become a descriptor like everything else, so that there is one place to wait.
-static tcp::Descriptor signal_descriptor(std::initializer_list<int> numbers) {
-    sigset_t caught;
-    sigemptyset(&caught);
-    for (int number : numbers) sigaddset(&caught, number);
-    sigprocmask(SIG_BLOCK, &caught, nullptr);
-    return tcp::Descriptor(signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
+// Waits until somebody is ready or `end` is reached, and serves whoever is ready. True if a connection can be accepted.
+static bool serve_ready(const tcp::Signals& signals, Clock::time_point end) {
+    if (server.idle_timeout.count() && !clients.empty())
+        end = std::min(end, clients.front().active + server.idle_timeout);
+    auto limit = end == never ? tcp::Duration{} : std::max<tcp::Duration>(tcp::Duration(1), end - Clock::now());
+    bool incoming = false;
+    epoll_event events[256];
+    int ready = signals.wait(epoll.fd(), limit) ? epoll_wait(epoll.fd(), events, 256, 0) : 0;
+    for (int i = 0; i < ready; ++i) {
+        if (auto client = static_cast<Client*>(events[i].data.ptr)) serve(*client);
+        else incoming = true;
+    }
+    drop_idle();
+    return incoming;
 }
 
-static bool told_to_stop(const tcp::Descriptor& signals) {
-    bool stop = false;
-    for (signalfd_siginfo signal; ::read(signals.fd(), &signal, sizeof signal) > 0;)
-        if (signal.ssi_signo == SIGUSR1 || signal.ssi_signo == SIGALRM)
-            report_totals();
-        else
-            stop = true;
-    return stop;
-}
-
-// epoll_wait(2), until `end` at the latest.
-static int wait_until(Clock::time_point end, epoll_event* events, int size) {
-    auto left =
-        end == never ? 0 : std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count() + 1;
-    int ready = epoll_wait(epoll.fd(), events, size, end == never ? -1 : int(std::max<int64_t>(left, 0)));
-    now = Clock::now();
-    return ready;
-}
+static void report_totals(int) { totals->log(clients.size()); }
+static void stop(int) { stopping = stopping + 1; }
 
 int main(int argc, char** argv) try {
-    bool framed = false;
-    size_t longest = 64 * 1024;
-    server.parse(argc, argv,
-                 {{'m', "max-clients", "N", "at most N at once, the backlog holds the rest (100000)",
-                   [&](auto v) { max_clients = tcp::number("--max-clients", v, "1", "1000000"); }},
-                  {'f', "framed", nullptr, "messages: 4 bytes length, big-endian, then the bytes; 0 ends",
-                   [&](auto) { framed = true; }},
-                  {0, "max-message", "N", "refuse longer messages (64k)",
-                   [&](auto v) { longest = tcp::bytes("--max-message", v, "1", "16m"); }}});
-    max_message = framed ? longest : 0;
+    server.parse(argc, argv, {{'m', "max-clients", "N", "N at once (100000), the backlog holds the rest", [](auto v) {
+                                   max_clients = tcp::number("--max-clients", v, "1", "1000000");
+                               }}});
+    tcp::open_standard_descriptors();
+    tcp::log_without_waiting();
+    signal(SIGPIPE, SIG_IGN);  // whoever reads our log may be gone: write() says EPIPE then, instead of ending us
 
-    raise_descriptor_limit();
+    tcp::raise_descriptor_limit();
+    tcp::start_timer(server.stats);
+    tcp::Signals signals{{SIGUSR1, report_totals}, {SIGALRM, report_totals}, {SIGTERM, stop}, {SIGINT, stop}};
+    tcp::Descriptor listener = server.listen();
+    fcntl(listener.fd(), F_SETFL, O_NONBLOCK);  // accept() says EAGAIN when the queue is empty
     epoll = tcp::Descriptor(epoll_create1(EPOLL_CLOEXEC));
-    tcp::Descriptor signals = signal_descriptor({SIGTERM, SIGINT, SIGUSR1, SIGALRM}), listener = server.listen();
-    fcntl(listener.fd(), F_SETFL,
-          O_NONBLOCK);  // whoever epoll announced may be gone at accept(): do not wait for the next
-    for (auto* source : {&signals, &listener}) {
-        epoll_event event{EPOLLIN | EPOLLET, {source}};
-        if (epoll_ctl(epoll.fd(), EPOLL_CTL_ADD, source->fd(), &event)) tcp::fail("epoll_ctl");
+    watch(listener, EPOLLIN, nullptr, EPOLL_CTL_ADD);
+    bool watched = true;
+    auto pause = never;  // out of descriptors: until then
+    while (!stopping) {
+        bool incoming = serve_ready(signals, pause);
+        if (pause <= Clock::now()) pause = never;
+        if (incoming && !stopping && !accept_waiting(listener)) pause = Clock::now() + std::chrono::milliseconds(100);
+        bool room = clients.size() < max_clients && pause == never;
+        if (room != watched) watch(listener, room ? uint32_t(EPOLLIN) : 0, nullptr);
+        watched = room;
     }
-    auto next_accept = never, stop_at = never;
-    while (stop_at == never || (!clients.empty() && now < stop_at)) {
-        epoll_event events[256];
-        auto next_idle =
-            server.idle_timeout.count() && !clients.empty() ? clients.front().active + server.idle_timeout : never;
-        int ready = wait_until(std::min({next_accept, next_idle, stop_at}), events, 256);
-        for (int i = 0; i < ready; ++i) {
-            if (events[i].data.ptr == &listener)
-                next_accept = now;
-            else if (events[i].data.ptr != &signals)
-                serve_or_drop(*static_cast<Client*>(events[i].data.ptr));
-            else if (told_to_stop(signals))
-                stop_at = stop_at == never ? now + server.grace : now, listener.close();
-        }
-        if (listener.fd() < 0) next_accept = never;
-        if (next_accept != never) next_accept = accept_all(listener) ? never : now + std::chrono::milliseconds(100);
-        if (now >= next_idle) drop_idle();
-    }
-    report_totals();
+    listener.close();  // whoever is still in the accept queue is reset
+    auto end = Clock::now() + server.grace;
+    while (stopping == 1 && !clients.empty() && Clock::now() < end) serve_ready(signals, end);
+    report_totals(0);
     tcp::log("stopped", "port=%d", server.port);
 } catch (const std::exception& error) { return tcp::report(error); }

@@ -119,7 +119,7 @@ TEST_CASE("a pcap that is cut off anywhere is read as far as it goes, or refused
         } catch (const Unreadable& error) { said = error.what(); }
         CHECK(segments ==
               (size < 114 ? 0 : (size - 24) / 90));  // a record is 16 bytes of its own and 74 of a packet, or some more
-        CHECK((said.empty() || said.compare(0, path.size(), path) == 0));
+        CHECK((said.empty() || said.rfind(tcp::printable(path) + ": ", 0) == 0));
     }
 }
 
@@ -221,7 +221,7 @@ TEST_CASE("wire as a program: silence, or the table with an arrow", "[seeing]") 
     CHECK_THAT(table, ContainsSubstring("  --> S:FIN "));
     CHECK_THAT(table.substr(table.find("-->")), ContainsSubstring("C:FIN"));
     CHECK_THAT(wire({"--nth", "2", file, echo}, 1), ContainsSubstring("no connection number 2"));
-    CHECK_THAT(wire({"--port", "1", file, echo}, 1), ContainsSubstring("to port 1"));
+    CHECK_THAT(wire({"--port", "1", file, echo}, 1), ContainsSubstring("to port \"1\""));
     CHECK_THAT(wire({"/nonexistent", echo}, 1), ContainsSubstring("No such file"));
     CHECK_THAT(wire({"/bin/sh", echo}, 1), ContainsSubstring("neither a pcap"));
     CHECK_THAT(wire({file, "C:NOPE"}, 2), ContainsSubstring("'C:NOPE'"));

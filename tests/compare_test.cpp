@@ -44,8 +44,7 @@ struct Shell {
             std::istringstream cells(line + ",");
             std::vector<std::string> row;
             while (std::getline(cells, cell, ',')) row.push_back(cell);
-            if (head.empty())
-                head = row;
+            if (head.empty()) head = row;
             else
                 for (size_t i = (rows.emplace_back(), 0); i < std::min(row.size(), head.size()); ++i)
                     rows.back()[head[i]] = row[i];

@@ -1,14 +1,8 @@
-// family_test.cpp - what only some of the echo servers can do: messages, pools, a graceful end, their limits.
+// family_test.cpp - what only some of the echo servers can do: pools, a graceful end, their limits.
 #include "catch.hpp"
 #include "support.hpp"
 
 using namespace test;
-
-static std::string message(const std::string& text, long length = -1) {
-    uint32_t n = htonl(uint32_t(length < 0 ? long(text.size()) : length));
-    return std::string(reinterpret_cast<char*>(&n), sizeof n) + text;
-}
-static const std::string end_of_messages = message("");
 
 static bool echoes(Client& client, const std::string& text) {
     return client.send(text) && client.receive(text.size()) == text;
@@ -26,105 +20,19 @@ static long resident_kb(pid_t pid) {
 }
 static bool instrumented() { return getenv("UNDER") || (getenv("BIN") && strstr(getenv("BIN"), "san")); }
 
-// ---- messages -----------------------------------------------------------------------------------------------------
-
-TEST_CASE("framed: a message split at every byte comes back when it is complete", "[family]") {
-    Process server("TCPmechod", {"--framed", "-v", "0"});
-    Client client(server.port());
-    std::string text = message("hello");
-    for (size_t i = 0; i < text.size(); ++i) {
-        REQUIRE(client.send(text.substr(i, 1)));
-        REQUIRE(eventually([&] { return count(server.err(), " read ") == i + 1; }));  // one byte has been read, alone
-        pollfd readable{client.fd(), POLLIN, 0};
-        if (i + 1 < text.size()) CHECK(poll(&readable, 1, 0) == 0);  // and nothing has come back
-    }
-    CHECK(client.receive(text.size()) == text);
-}
-
-TEST_CASE("framed: many messages in one segment, and a half one at the end", "[family]") {
-    Process server("TCPmechod", {"--framed", "0"});
-    Client client(server.port());
-    std::string whole, half = message("the rest follows");
-    for (int i = 0; i < 1000; ++i) whole += message(std::string(size_t(i % 7) + 1, char('a' + i % 26)));
-    REQUIRE(client.send(whole + half.substr(0, 2)));
-    CHECK(client.receive(whole.size()) == whole);
-    REQUIRE(client.send(half.substr(2)));
-    CHECK(client.receive(half.size()) == half);
-}
-
-TEST_CASE("framed: length zero ends, after the replies, by FIN even if more follows", "[family]") {
-    Process server("TCPmechod", {"--framed", "0"});
-    for (auto& after : {std::string(), std::string(300'000, 'x')}) {
-        Client client(server.port());
-        std::string replies = message(std::string(60'000, 'r'));
-        std::thread writer([&, after_zero = after] { client.send(replies + end_of_messages + after_zero); });
-        CHECK(client.receive_all() == replies);
-        CHECK(client.end() == Client::Fin);
-        writer.join();
-        CHECK(eventually([&] {
-            return sockets("FIN_WAIT2", server.port(), client.local_port()) == 1;
-        }));  // no RST: it reads what comes
-    }
-    CHECK(eventually([&] { return count(server.err(), " closed ") == 2; }));
-}
-
-TEST_CASE("framed: huge and negative lengths are refused, and nobody else notices", "[family]") {
-    Process server("TCPmechod", {"--framed", "--max-message", "1000", "0"});
-    Client good(server.port());
-    for (long length : {1001L, 0x7fffffffL, 0x80000000L, 0xffffffffL}) {
-        CAPTURE(length);
-        Client bad(server.port());
-        REQUIRE(bad.send(message("ok") + message("", length)));
-        CHECK(bad.receive(6) == message("ok"));
-        CHECK(bad.receive_all() == "");
-        CHECK(bad.end() == Client::Fin);
-        CHECK(server.wait_for_stderr("message of " + std::to_string(length) + " bytes, at most 1000"));
-        CHECK(echoes(good, message("still here")));
-    }
-    CHECK(resident_kb(server.pid()) < 50'000);
-    Client whole(server.port());  // it is there completely, and too long all the same
-    REQUIRE(whole.send(message(std::string(5000, 'w'))));
-    CHECK(whole.receive_all() == "");
-    Client just(server.port());
-    CHECK(echoes(just, message(std::string(1000, 'j'))));
-}
-
-TEST_CASE("framed: messages larger than the socket buffers, both directions at once", "[family]") {
-    Process server("TCPmechod", {"--framed", "--max-message", "8m", "0"});
-    Client client(server.port());
-    std::string data;
-    for (int i = 0; i < 4; ++i) data += message(std::string(8 << 20, char('0' + i)));
-    std::thread writer([&] { client.send(data + end_of_messages); });
-    CHECK(client.receive_all() == data);
-    CHECK(client.end() == Client::Fin);
-    writer.join();
-}
-
-TEST_CASE("framed: TCPecho speaks it too", "[family]") {
-    Process server("TCPmechod", {"--framed", "-v", "0"});
-    Process client("TCPecho", {"--framed", "127.0.0.1", std::to_string(server.port())});
-    client.write_stdin("hello\n");
-    REQUIRE(client.wait_for_stdout("hello\n"));
-    client.write_stdin("world\n");
-    REQUIRE(client.wait_for_stdout("hello\nworld\n"));
-    client.close_stdin();
-    CHECK(client.wait_exit() == 0);
-    CHECK(client.out() == "hello\nworld\n");
-    CHECK_THAT(server.err(), ContainsSubstring("bytes=10 data=\"\\x00\\x00\\x00\\x06hello\\n\""));
-    CHECK(eventually([&] { return count(server.err(), " closed ") == 1; }));
-    std::string much;
-    for (int i = 0; much.size() < 1'000'000; ++i) much += "line " + std::to_string(i) + "\n";
-    auto result = run("TCPecho", {"--framed", "127.0.0.1", std::to_string(server.port())}, much);
-    CHECK(result.status == 0);
-    CHECK(result.out == much);
-}
-
 // ---- the pool -----------------------------------------------------------------------------------------------------
 
+// The arguments of TCPpechod with so many children, on one listening socket or on one for each.
+static std::vector<std::string> pool(const std::string& way, const std::string& children) {
+    std::vector<std::string> args{"--max-children", children, "0"};
+    if (way == "reuseport") args.insert(args.begin(), "--reuseport");
+    return args;
+}
+
 TEST_CASE("pool: children killed are replaced, and no other client loses anything", "[family]") {
-    auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
+    auto way = GENERATE(as<std::string>{}, "shared", "reuseport");
     CAPTURE(way);
-    Process server("TCPpechod", {"--accept", way, "--max-children", "3", "0"});
+    Process server("TCPpechod", pool(way, "3"));
     int port = server.port();
     REQUIRE(eventually([&] { return children_of(server.pid()).size() == 3; }));
 
@@ -168,9 +76,9 @@ TEST_CASE("pool: children killed are replaced, and no other client loses anythin
 }
 
 TEST_CASE("pool: children killed under load cost a connection each, at most", "[family]") {
-    auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
+    auto way = GENERATE(as<std::string>{}, "shared", "reuseport");
     CAPTURE(way);
-    Process server("TCPpechod", {"--accept", way, "--max-children", "4", "0"});
+    Process server("TCPpechod", pool(way, "4"));
     Process load("echoload", {"--clients", "16", "--requests", "3000", "--format", "json", "127.0.0.1",
                               std::to_string(server.port())});
     for (size_t killed = 0; killed < 3; ++killed) {
@@ -186,10 +94,10 @@ TEST_CASE("pool: children killed under load cost a connection each, at most", "[
     CHECK(std::stoi(result.substr(at + 9)) <= 3);
 }
 
-TEST_CASE("pool: idle children killed, also the one that holds the lock", "[family]") {
-    auto way = GENERATE(as<std::string>{}, "shared", "locked", "reuseport");
+TEST_CASE("pool: idle children killed, also in both ways", "[family]") {
+    auto way = GENERATE(as<std::string>{}, "shared", "reuseport");
     CAPTURE(way);
-    Process server("TCPpechod", {"--accept", way, "--max-children", "3", "0"});
+    Process server("TCPpechod", pool(way, "3"));
     int port = server.port();
     REQUIRE(eventually([&] { return children_of(server.pid()).size() == 3; }));
     auto first = children_of(server.pid());
@@ -227,8 +135,7 @@ TEST_CASE("pool: a killed parent takes its pool with it, also one that is still 
 }
 
 TEST_CASE("pool: one listening socket, or one for each child", "[family]") {
-    Process shared("TCPpechod", {"--max-children", "5", "0"}),
-        each("TCPpechod", {"--max-children", "5", "--accept", "reuseport", "0"});
+    Process shared("TCPpechod", {"--max-children", "5", "0"}), each("TCPpechod", pool("reuseport", "5"));
     CHECK(sockets("LISTEN", shared.port()) == 1);
     int port = each.port();
     CHECK(eventually([&] { return sockets("LISTEN", port) == 5; }));
@@ -237,13 +144,9 @@ TEST_CASE("pool: one listening socket, or one for each child", "[family]") {
 // ---- SIGTERM and --grace ------------------------------------------------------------------------------------------
 
 TEST_CASE("grace: connections in service are finished, new ones refused", "[family]") {
-    // not with --accept reuseport: there both may be given to one child, and bob waits for ana
-    auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"},
-                                                           {"TCPpechod"},
-                                                           {"TCPpechod", "--accept", "locked"},
-                                                           {"TCPmtechod"},
-                                                           {"TCPmtechod", "--pool", "4"},
-                                                           {"TCPmechod"}}));
+    // not with --reuseport: there both may be given to one child, and bob waits for ana
+    auto args = GENERATE(values<std::vector<std::string>>(
+        {{"TCPechod"}, {"TCPpechod"}, {"TCPmtechod"}, {"TCPptechod", "-m", "4"}, {"TCPmechod"}}));
     CAPTURE(args);
     std::string name = args[0];
     args.erase(args.begin());
@@ -270,10 +173,9 @@ TEST_CASE("grace: connections in service are finished, new ones refused", "[fami
 TEST_CASE("grace: under load, whoever has been accepted is served to the end", "[family]") {
     auto args = GENERATE(values<std::vector<std::string>>({{"TCPechod"},
                                                            {"TCPpechod"},
-                                                           {"TCPpechod", "--accept", "reuseport"},
-                                                           {"TCPpechod", "--accept", "locked"},
+                                                           {"TCPpechod", "--reuseport"},
                                                            {"TCPmtechod"},
-                                                           {"TCPmtechod", "--pool", "4"},
+                                                           {"TCPptechod", "-m", "4"},
                                                            {"TCPmechod"}}));
     CAPTURE(args);
     std::string name = args[0];
@@ -383,7 +285,7 @@ TEST_CASE("300 clients that never read hold their own connections, and nobody el
 }
 
 TEST_CASE("a pool full of clients that never read is freed by --idle-timeout", "[family]") {
-    auto args = GENERATE(values<std::vector<std::string>>({{"TCPpechod", "-m", "2"}, {"TCPmtechod", "--pool", "2"}}));
+    auto args = GENERATE(values<std::vector<std::string>>({{"TCPpechod", "-m", "2"}, {"TCPptechod", "-m", "2"}}));
     std::string name = args[0];
     CAPTURE(name);
     args.erase(args.begin());
@@ -431,17 +333,4 @@ TEST_CASE("sockopts: what was asked, what the kernel made of it, who inherits", 
     CHECK(run("sockopts", {"rcvbuf=x"}).status == 2);
     CHECK(run("sockopts", {"nosuch"}).status == 2);
     CHECK(run("sockopts", {"maxseg=1"}).status == 1);
-}
-
-TEST_CASE("--show-options of every program that has --option is the table of sockopts", "[family]") {
-    for (std::string name :
-         {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod", "TCPecho", "echoload", "timewait-server",
-          "timewait-client", "faultserver", "faultclient", "halfclose-server", "halfclose-client"}) {
-        CAPTURE(name);
-        auto result = run(name, {"--option", "rcvbuf=64k", "--show-options"});
-        CHECK(result.status == 0);
-        CHECK(result.out == run("sockopts", {"rcvbuf=64k"}).out);
-        CHECK_THAT(run(name, {"--option", "nagle", "--show-options"}).err,
-                   ContainsSubstring("no socket option \"nagle\""));
-    }
 }

@@ -135,11 +135,30 @@ TEST_CASE("faultserver: what cannot be obeyed gets a line that begins with ?", "
     CHECK_THAT(reply("busy 301ms\n"), ContainsSubstring("--max-busy allows"));
     CHECK_THAT(reply(string(5000, 'x') + "\n"), ContainsSubstring("longer than 4096"));
     CHECK(reply("ping\n") == "pong\n");
-    SECTION("half a command, then silence: said, and closed, while others are served") {
+    SECTION("without a line end silence ends it too, and the next command is another") {
+        CHECK(reply("nonsense") == "? no command \"nonsense\"; help lists them\n");
+        CHECK(reply("ping\n") == "pong\n");
+        CHECK_THAT(server.err(), ContainsSubstring("bytes=8 data=\"nonsense\""));
+    }
+    SECTION("or a FIN") {
         client.send("pi");
-        CHECK(answers(server.port()));
-        CHECK(client.receive_all() == "? half a command, and then silence\n");
+        client.shutdown_write();
+        CHECK(client.receive_all() == "? no command \"pi\"; help lists them\n");
         CHECK(client.end() == Client::Fin);
+        CHECK(server.wait_for_stderr("bytes=2 data=\"pi\""));
+    }
+    SECTION("nor is the rest of a line that is too long a command") {
+        client.send(string(5000, 'x'));
+        CHECK_THAT(client.receive(3 + 23), ContainsSubstring("longer than 4096"));
+        client.send("ping" + string(3 * 4096, 'a') + "\nping\n");
+        CHECK(client.receive(5) == "pong\n");
+    }
+    SECTION("with --silent nothing comes back") {
+        Process silent("faultserver", {"--silent", "0"});
+        Client other(silent.port());
+        other.send("nonsense\nbusy x\n" + string(5000, 'x') + "\nping\n");
+        other.shutdown_write();
+        CHECK(other.receive_all() == "pong\n");
     }
     SECTION("commands in a row share the bound") {
         client.send("busy 200ms\nbusy 200ms\nping\n");
@@ -193,6 +212,26 @@ TEST_CASE("faultserver: leaks, as /proc shows them", "[fault]") {
         REQUIRE(server.wait_for_stderr("waiting accept"));
         server.signal(SIGTERM);
         CHECK(server.wait_exit() == 0);
+    }
+    SECTION("both, by the seed's bare -L") {
+        auto args = GENERATE(values<std::vector<string>>({{"0", "-L"}, {"--leak", "--linger=-1", "0"}}));
+        Process server("faultserver", args);
+        int port = server.port();
+        size_t before = open_descriptors(server.pid());
+        Client client(port);
+        client.send("close\n");
+        REQUIRE(server.wait_for_stderr("closed"));
+        CHECK(open_descriptors(server.pid()) == before + 1);
+        auto workers = children_of(server.pid());
+        CHECK(workers.size() == 1);
+        server.signal(SIGTERM);
+        CHECK(server.wait_exit() == 0);
+        CHECK_THAT(server.err(), ContainsSubstring("workers-left=1"));
+        CHECK(sockets("LISTEN", port) == 1);
+        for (pid_t pid : workers) {
+            kill(pid, SIGTERM);
+            CHECK(eventually([&] { return waitpid(pid, nullptr, WNOHANG) != 0; }));  // orphans are ours (main.cpp)
+        }
     }
     SECTION("listening: the worker listens on after the server's end") {
         Process server = fault_server({"--leak", "listening"});
@@ -262,6 +301,19 @@ TEST_CASE("faultserver: its other options", "[fault]") {
         CHECK(answers(port));
         CHECK(answers(port));
         CHECK(Clock::now() - start >= std::chrono::milliseconds(least));
+    }
+    SECTION("slow: the parent's copy of the socket does not wait with it") {
+        Process server = fault_server({"--slow", "1h"});
+        Client client(server.port());
+        client.send("close\n");
+        CHECK(client.receive_all() == "");
+        CHECK(client.end() == Client::Fin);
+    }
+    SECTION("verbose, and the seed's -D: the answers too") {
+        string option = GENERATE("-v", "-D", "--debug");
+        Process server = fault_server({option});
+        CHECK(answers(server.port()));
+        CHECK(server.wait_for_stderr(" wrote peer="));
     }
     SECTION("wrong options") {
         for (auto& args : std::vector<std::vector<string>>{{"--leak", "some"},
@@ -347,10 +399,67 @@ TEST_CASE("faultclient drives the server and itself", "[fault]") {
         CHECK(client("shutdown wr\nping\n").status == 1);
         CHECK(client("die\n").status == 1);
     }
+    SECTION("big at connect, as the seed asks for it") {
+        CHECK(client("ping\nbye\n", {"--big"}).out == "8192 bytes\npong\n");
+    }
+    SECTION("debug: each read") {
+        CHECK_THAT(client("ping\nbye\n", {"--debug"}).err,
+                   ContainsSubstring(" read peer=") && ContainsSubstring("bytes=5"));
+    }
     SECTION("bad local commands are said and survived") {
         auto result = client("timeout soon\nshort 0\nshutdown all\n\nping\nbye\n");
         CHECK(result.out == "pong\n");
         CHECK_THAT(result.err, ContainsSubstring("timeout must be") && ContainsSubstring("short must be") &&
                                    ContainsSubstring("shutdown must be"));
+    }
+}
+
+TEST_CASE("faultclient, with a server of the test", "[fault]") {
+    Listener listener;
+    std::vector<string> server = {"127.0.0.1", std::to_string(listener.port())};
+    auto with = [&](std::vector<string> args) {
+        args.insert(args.end(), server.begin(), server.end());
+        return args;
+    };
+    SECTION("passive: its FIN comes right behind the command, and the answer after it is the last") {
+        Process client("faultclient", with({}));
+        Client connection = listener.accept();
+        client.write_stdin("passive\nping\nping\n");
+        CHECK(connection.receive_all() == "ping\n");
+        CHECK(connection.end() == Client::Fin);
+        connection.send("pong\n");
+        CHECK(client.wait_exit() == 0);
+        CHECK(client.out() == "pong\n");
+    }
+    SECTION("--connect: the server that does not answer is left with a FIN or a RST") {
+        auto [how, end] = GENERATE(
+            table<string, Client::End>({{"--connect=close", Client::Fin}, {"--connect=reset", Client::Reset}}));
+        Process client("faultclient", with({how, "--timeout", "100ms"}));
+        Client connection = listener.accept();
+        CHECK(connection.receive_all() == "ping\n");
+        CHECK(connection.end() == end);
+        CHECK(client.wait_exit() == 1);
+        CHECK(client.out() == "timeout!\n");
+    }
+    SECTION("--connect: with an answer the session goes on") {
+        Process client("faultclient", with({"--connect=reset", "--eol", "none"}));
+        Client connection = listener.accept();
+        CHECK(connection.receive(4) == "ping");
+        connection.send("pong");
+        client.write_stdin("bye\n");
+        CHECK(client.wait_exit() == 0);
+        CHECK(connection.receive_all() == "");
+        CHECK(connection.end() == Client::Fin);
+    }
+    SECTION("--big: 4096 times a, without a line end") {
+        Process client("faultclient", with({"--big", "--connect", "close", "--timeout", "100ms"}));
+        Client connection = listener.accept();
+        CHECK(connection.receive_all() == string(4096, 'a'));
+        CHECK(client.wait_exit() == 1);
+    }
+    SECTION("what cannot be meant") {
+        CHECK_THAT(run("faultclient", with({"--connect", "often"})).err,
+                   ContainsSubstring("--connect must be close or"));
+        CHECK(run("faultclient", with({"--eol", "cr"})).status == 2);
     }
 }

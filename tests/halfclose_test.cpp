@@ -33,8 +33,18 @@ std::vector<std::string> words(std::vector<std::string> first, const std::vector
     return first;
 }
 struct Server : Process {
-    Server(const File& file, const std::vector<std::string>& args = {}, const std::function<void()>& prepare = {})
-        : Process("halfclose-server", words({"-l", "127.0.0.1:0", "-f", file.path}, args), prepare) {}
+    Server(const File& file, const std::vector<std::string>& args = {})
+        : Process("halfclose-server", words({"-l", "127.0.0.1:0", "-f", file.path}, args)) {}
+};
+// With --json a record says where it listens.
+struct Json_server : Server {
+    Json_server(const File& file, const std::vector<std::string>& args) : Server(file, words({"--json"}, args)) {}
+    int port() const {
+        std::string start = "\"msg\":\"start the server\",\"server\":{\"listen\":\"127.0.0.1:";
+        REQUIRE(wait_for_stdout(start));
+        std::string text = out();
+        return std::stoi(text.substr(text.find(start) + start.size()));
+    }
 };
 std::vector<std::string> to(int port, const std::vector<std::string>& more = {}) {
     return words({"-s", "127.0.0.1:" + std::to_string(port)}, more);
@@ -106,10 +116,13 @@ TEST_CASE("halfclose: what cannot be sent is said at the start", "[halfclose]") 
           "halfclose-server: open " + file.path + ".missing: No such file or directory\n");
     CHECK(refused(file.directory) == "halfclose-server: open " + file.directory + ": not a regular file\n");
     CHECK(refused(pipe.path) == "halfclose-server: open " + pipe.path + ": not a regular file\n");
+    CHECK(refused("/proc/version") == "halfclose-server: open /proc/version: its size is not the one that it says\n");
+    CHECK(refused("/tmp/\x1b[2J\n") == "halfclose-server: open /tmp/\\x1b[2J\\n: No such file or directory\n");
     chmod(file.path.c_str(), 0);
     CHECK(refused(file.path) == "halfclose-server: open " + file.path + ": Permission denied\n");
     Process json("halfclose-server", {"-f", "/nowhere", "-l", "127.0.0.1:0", "--json"});
     CHECK(json.wait_exit() == 1);
+    CHECK(json.err() == "");
     CHECK(
         timeless(json.out()) ==
         "{\"level\":\"INFO\",\"msg\":\"new "
@@ -187,7 +200,7 @@ TEST_CASE("halfclose: the records are the seed's", "[halfclose]") {
     auto [chunk, start, finish] = GENERATE(table<std::string, std::string, std::string>(
         {{"1000", "start to stream with chunk", "finish streaming with chunk"},
          {"0", "start to stream", "finish streaming"}}));
-    Server server(file, {"--json", "-c", chunk});
+    Json_server server(file, {"-c", chunk});
     std::string address = "127.0.0.1:" + std::to_string(server.port());
     auto client = run("halfclose-client", {"-s", address, "-w", "0", "-r", "90s", "--json"});
     CHECK(client.status == 0);
@@ -206,14 +219,18 @@ TEST_CASE("halfclose: the records are the seed's", "[halfclose]") {
     CHECK(server.wait_for_stdout("close server side connection"));
     server.signal(SIGTERM);
     CHECK(server.wait_exit() == 0);
-    auto in_server = [](const std::string& fields) { return R"(,"server":{"listen":"127.0.0.1:0")" + fields + "}"; };
+    CHECK(server.err() == "");
+    auto in_server = [&](const std::string& fields) {
+        return R"(,"server":{"listen":")" + address + "\"" + fields + "}";
+    };
+    auto before = [](const std::string& fields) { return R"(,"server":{"listen":"127.0.0.1:0")" + fields + "}"; };
     std::string eof = record("got EOF in reader", in_server(",\"total\":0")), out = timeless(server.out());
     REQUIRE(out.find(eof) != out.npos);
     out.erase(out.find(eof), eof.size());  // it may come before or after the end of so short a file
     std::string quoted = "\"" + file.directory + "/a \\\"file\\\"\"";
     CHECK(out ==
-          record("new server", in_server(",\"file\":" + quoted + ",\"chunk\":" + chunk)) +
-              record("ready to send data", in_server(",\"size\":10500")) + record("start the server", in_server("")) +
+          record("new server", before(",\"file\":" + quoted + ",\"chunk\":" + chunk)) +
+              record("ready to send data", before(",\"size\":10500")) + record("start the server", in_server("")) +
               record(start, in_server(chunk == "0" ? "" : ",\"chunk\":" + chunk)) +
               record(finish, in_server(",\"size\":10500")) + record("close server side connection", in_server("")) +
               record("Signal received. The server is stopped.", ""));
@@ -221,18 +238,48 @@ TEST_CASE("halfclose: the records are the seed's", "[halfclose]") {
 
 TEST_CASE("halfclose: the records of level debug", "[halfclose]") {
     File file("0123456789abcde");
-    Server server(file, {"--json", "-c", "10", "--log-level", "debug"});
+    Json_server server(file, {"-c", "10", "--log-level", "debug"});
+    std::string address = "127.0.0.1:" + std::to_string(server.port());
     auto client = run("halfclose-client", to(server.port(), {"--json", "--log-level", "debug", "-b", "100"}));
     CHECK(client.status == 0);
     CHECK(client.out.find("\"level\":\"DEBUG\",\"msg\":\"read data\",\"client\":{\"server\":\"127.0.0.1:" +
                           std::to_string(server.port()) + "\",\"size\":1") != std::string::npos);
-    CHECK(server.wait_for_stdout(
-        "\"msg\":\"streaming data\",\"server\":{\"listen\":\"127.0.0.1:0\",\"size\":10,\"total\":10}}\n"));
-    CHECK(server.wait_for_stdout(
-        "\"msg\":\"streaming data\",\"server\":{\"listen\":\"127.0.0.1:0\",\"size\":5,\"total\":15}}\n"));
+    CHECK(server.wait_for_stdout("\"msg\":\"streaming data\",\"server\":{\"listen\":\"" + address +
+                                 "\",\"size\":10,\"total\":10}}\n"));
+    CHECK(server.wait_for_stdout("\"msg\":\"streaming data\",\"server\":{\"listen\":\"" + address +
+                                 "\",\"size\":5,\"total\":15}}\n"));
     auto quiet = run("halfclose-client", to(server.port(), {"--json", "--log-level", "ERROR"}));
     CHECK(quiet.status == 0);
     CHECK(quiet.out == "");
+    Process echo("halfclose-client", to(server.port(), {"--json", "--log-level", "debug", "-b", "100", "--echo"}));
+    CHECK(echo.wait_exit() == 0);
+    CHECK(std::regex_search(
+        echo.out(), std::regex(R"("msg":"write back data","client":\{"server":"[^"]*","size":\d+,"total":15\}\}\n)")));
+    CHECK(server.wait_for_stdout("\"msg\":\"read data\",\"server\":{\"listen\":\"" + address + "\",\"size\":"));
+}
+
+TEST_CASE("halfclose: a stream that fails has an end in the records, too", "[halfclose]") {
+    File file(bytes(20000000));
+    Json_server server(file, {});
+    Client client(server.port(), 4096);
+    CHECK((client.receive(1000) == file.content.substr(0, 1000)));
+    std::string failed = "failed to stream data";
+    SECTION("the client has reset it") { client.reset(); }
+    SECTION("the file has shrunk") {
+        REQUIRE(truncate(file.path.c_str(), 10) == 0);
+        client.receive_all();
+    }
+    SECTION("the file is gone") {
+        unlink(file.path.c_str());
+        Client late(server.port());
+        late.receive_all();
+        failed = "failed to open file";
+    }
+    CHECK(server.wait_for_stdout("\"level\":\"ERROR\",\"msg\":\"" + failed + "\""));
+    CHECK(server.wait_for_stdout("\"msg\":\"close server side connection\""));
+    std::string out = server.out();
+    CHECK(out.find(failed) < out.find("close server side connection"));
+    CHECK(server.err() == "");
 }
 
 TEST_CASE("halfclose: a file that shrinks is a reset, never a FIN, and never the end of the server", "[halfclose]") {
@@ -244,13 +291,25 @@ TEST_CASE("halfclose: a file that shrinks is a reset, never a FIN, and never the
     Client client(server.port(), 4096);
     CHECK((client.receive(20000) == file.content.substr(0, 20000)));
     REQUIRE(truncate(file.path.c_str(), rest) == 0);
-    CHECK(client.receive_all().size() <= 80000);
+    std::string got = client.receive_all();
+    CHECK((got.size() <= 80000 && got == file.content.substr(20000, got.size())));  // and no zero of the kernel's
     CHECK(client.end() == Client::Reset);
     CHECK(server.wait_for_stderr("it has shrunk"));
     Client next(server.port());
     next.shutdown_write();
     CHECK((next.receive_all() == file.content.substr(0, rest)));
     CHECK(next.end() == Client::Fin);
+}
+
+TEST_CASE("halfclose: no byte goes out that is cut off by then", "[halfclose]") {
+    File file(bytes(10000));
+    Server server(file, {"-c", "1000", "-i", "20ms"});
+    Client client(server.port());
+    CHECK((client.receive(1000) == file.content.substr(0, 1000)));
+    REQUIRE(truncate(file.path.c_str(), 9000) == 0);
+    std::string got = client.receive_all();
+    CHECK((got.size() <= 8000 && got == file.content.substr(1000, got.size())));
+    CHECK(client.end() == Client::Reset);
 }
 
 TEST_CASE("halfclose: a file that grows or is replaced is what it was for those who have it", "[halfclose]") {
@@ -373,12 +432,14 @@ TEST_CASE("halfclose: the bound on children, and the signals that end the server
 
 TEST_CASE("halfclose: nobody reads the records, and the server serves on", "[halfclose]") {
     File file("still here");
-    Server server(file, {"--json"}, [] {
+    int port = Listener().port();
+    Process server("halfclose-server", {"--json", "-l", "127.0.0.1:" + std::to_string(port), file.path}, [] {
         int ends[2];
         if (pipe(ends) || dup2(ends[1], 1) < 0) _exit(126);
         close(ends[0]);
     });
-    for (int i = 0; i < 3; ++i) CHECK(Client(server.port()).receive_all() == "still here");
+    REQUIRE(eventually([&] { return sockets("LISTEN", port) == 1; }));
+    for (int i = 0; i < 3; ++i) CHECK(Client(port).receive_all() == "still here");
 }
 
 TEST_CASE("halfclose: progress for a terminal, and only there", "[halfclose]") {

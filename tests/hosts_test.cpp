@@ -37,10 +37,8 @@ void scenario(const std::string& name, const std::string& options = "") {
     std::string output =
         output_of("timeout -k 5 120 tests/hosts/rig " + options + " tests/hosts/scenario " + name, status);
     INFO(output);
-    if (status == 4)
-        WARN(name << ": no nft, or no sudo to be had here: not tested");
-    else
-        CHECK(status == 0);
+    if (status == 4) WARN(name << ": no nft, or no sudo to be had here: not tested");
+    else CHECK(status == 0);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ struct Shell {
 // A copy of the tree that another user owns and a test may break.
 struct Copy : Directory {
     explicit Copy(const std::string& owner = "") {
-        std::string make = "mkdir " + path + "/bin && cp -p Makefile tcp.hpp " + path +
+        std::string make = "mkdir " + path + "/bin && cp -p Makefile tcp.hpp program.hpp " + path +
                            " && cp -rp labs seqserver TCPechod TCPecho timewait halfclose " + path +
                            " && find bin -maxdepth 1 -type f -exec cp -p {} " + path + "/bin/ \\; " +
                            (owner.empty() ? "" : "&& chown -R " + owner + " " + path);
@@ -51,10 +51,12 @@ struct Strange : Directory {
     std::string tree = *this / "o'brien: \"a b\" $(touch PWNED) `touch PWNED` \\n;\nz=1";
     Strange() {
         setenv("tree", tree.c_str(), 1);
-        REQUIRE(system("mkdir -p \"$tree\"/bin \"$tree\"/logs && cp -rp Makefile tcp.hpp labs seqserver TCPechod "
-                       "TCPecho timewait halfclose \"$tree\" && "
-                       "cp -rp logs/01-first-echo \"$tree\"/logs && find bin -maxdepth 1 -type f -exec cp -p {} "
-                       "\"$tree\"/bin \\;") == 0);
+        REQUIRE(
+            system(
+                "mkdir -p \"$tree\"/bin \"$tree\"/logs && cp -rp Makefile tcp.hpp program.hpp labs seqserver TCPechod "
+                "TCPecho timewait halfclose \"$tree\" && "
+                "cp -rp logs/01-first-echo \"$tree\"/logs && find bin -maxdepth 1 -type f -exec cp -p {} "
+                "\"$tree\"/bin \\;") == 0);
     }
     ~Strange() { unsetenv("tree"); }
     /// Has anything that such a name says been done?
@@ -102,12 +104,24 @@ TEST_CASE("every lab passes, all in parallel, and the first ones once more at th
 
 TEST_CASE("guides show what the reference runs printed", "[labs]") {
     Shell shell;
-    int status = shell.run("labs/render --check");
+    int status = shell.run("labs/script/render --check");
     INFO(shell.output);
     CHECK(status == 0);
 }
 
-TEST_CASE("labs/render --record takes a run of this suite only, and deletes nothing of the user's", "[labs][paths]") {
+TEST_CASE("every exercise of a guide has an answer, and the guide leads to it", "[labs]") {
+    Shell shell;
+    shell.run(
+        "for lab in labs/[0-9]*; do "
+        "asked=$(sed -n \"/^## On your own/,/^## Notes/p\" $lab/guide.md | grep -c \"^[0-9][0-9]*[.] \"); "
+        "answered=$(grep -c \"^## [0-9][0-9]*[.] \" $lab/answers.md); "
+        "[ \"$asked\" = \"$answered\" ] && grep -qF \"](answers.md)\" $lab/guide.md || "
+        "echo $lab: $asked asked, $answered answered; done");
+    CHECK(shell.output == "");
+}
+
+TEST_CASE("labs/script/render --record takes a run of this suite only, and deletes nothing of the user's",
+          "[labs][paths]") {
     Strange strange;
     Shell shell;
     auto in_tree = [&](const std::string& command) {
@@ -120,7 +134,7 @@ TEST_CASE("labs/render --record takes a run of this suite only, and deletes noth
                     "mkdir -p \"$tree\"/home/20991231T000000Z-netns && cp *.txt \"$tree\"/home/20991231T000000Z-netns "
                     "&& cp notes \"$tree\"/home && "
                     "ln -s ../../home/20991231T000000Z-netns 20link && ln -s home \"$tree\"/01-first-echo") == 0);
-    const std::string record = "\"$tree\"/labs/render --record ";
+    const std::string record = "\"$tree\"/labs/script/render --record ";
     for (std::string run : {"\"$tree\"/home/20991231T000000Z-netns", "../../home/20991231T000000Z-netns", "20link", ".",
                             "mine", "../../01-first-echo/20991231T000000Z-netns", "/", "\"\"", "\"$tree\"/logs"}) {
         INFO(run);
@@ -142,7 +156,7 @@ TEST_CASE("labs/render --record takes a run of this suite only, and deletes noth
     CHECK(in_tree("! ls together-1.svg 2>/dev/null && ls *-replaced.*/together-1.svg && ! grep -q kept ana.err") ==
           0);  // not of the new run; not of a reference
     CHECK(in_tree("ls -d 20-new*") != 0);
-    CHECK(in_tree("\"$tree\"/labs/render --check 01-first-echo") == 0);
+    CHECK(in_tree("\"$tree\"/labs/script/render --check 01-first-echo") == 0);
     CHECK(!strange.executed());
 }
 
@@ -170,11 +184,137 @@ TEST_CASE("the headline lab as an ordinary user", "[labs]") {
 
 TEST_CASE("a fact is waited for five seconds and a last look, however long a look takes", "[labs]") {
     Shell shell;
-    CHECK(shell.run("eval \"$(sed -n \"/^eventually()/,/^}/p; /^centiseconds()/p\" labs/verbs.sh)\"; looks=0; "
+    CHECK(shell.run("eval \"$(sed -n \"/^eventually()/,/^}/p; /^centiseconds()/p\" labs/script/verbs.sh)\"; looks=0; "
                     "slow() { looks=$((looks + 1)); sleep 1.5; false; }; ! eventually slow && echo $looks") == 0);
     int looks = atoi(shell.output.c_str());
     INFO(shell.output);
     CHECK((looks >= 2 && looks <= 5));
+}
+
+// What is claimed in words, and whether it is so, once everything has settled: each form of expect, and its contrary.
+struct Claim {
+    bool holds;
+    const char* words;
+};
+const Claim claims[] = {
+    {true, "ana says 'bob says hello'"},
+    {false, "ana says 'bob says nothing'"},
+    {true, "ana never-says 'bob says nothing'"},
+    {false, "ana never-says 'bob says hello'"},  // the text has a verb of another form, and of each
+    {false, "ana never-says 'that runs is exits has children'"},
+    {true, "ana says 'that runs is exits has children'"},
+    {true, "bob exits 0"},
+    {false, "carol exits 1"},
+    {false, "ana exits 0"},
+    {true, "ana runs"},
+    {false, "bob runs"},
+    {true, "ana is ESTABLISHED"},
+    {false, "ana is gone"},
+    {false, "bob is ESTABLISHED"},
+    {true, "peer-of ana is ESTABLISHED"},
+    {false, "peer-of ana is CLOSE_WAIT"},
+    {true, "peer-of bob is gone"},
+    {false, "peer-of bob is TIME_WAIT"},
+    {true, "vit001 has 1 LISTEN"},
+    {false, "vit001 has 0 LISTEN"},
+    {false, "vit001 has 1 CLOSE_WAIT"},
+    {true, "server has 1 children"},
+    {false, "server has 0 children"},
+    {false, "ana has 1 children"},
+    {true, "parent has 1 zombies"},
+    {false, "parent has 0 zombies"},
+    {true, "server has 0 zombies"},
+    {true, "that 'one is one' test 1 = 1"},
+    {false, "that 'ana never-says it' test 1 = 2"},
+    {true, "that 'one child' equals children_of 1 server"},
+    {false, "that 'two children' equals children_of 2 server"},
+    {true, "that 'a child or more' at_least children_of 1 server"},
+    {false, "that 'two or more' at_least children_of 2 server"},
+    {true, "that 'a child or none' at_most children_of 1 server"},
+    {false, "that 'no child' at_most children_of 0 server"},
+    {false, "that 'what is not there is no number' at_most recv_q 1 peer-of bob"},
+    {true, "that 'none or one' between children_of 0 1 server"},
+    {false, "that 'two or three' between children_of 2 3 server"},
+    {true, "that 'somebody says hello' like output_of 'b.b says hel+o$' ana"},
+    {false, "that 'somebody says hello' like output_of '^says hello' ana"},
+    // no claims at all: too many words, too few, a program that was never started, a form that there is not
+    {false, "ana says bob says hello"},
+    {false, "ana never-says"},
+    {false, "nobody never-says 'bob says hello'"},
+    {false, "peer-of ana has ESTABLISHED"},
+    {false, "vit001 has 0 listeners"},
+    {false, "ana does-not-say it"},
+    {false, "that 'all is well'"}};
+
+TEST_CASE("each form of expect fails when it is not so", "[labs]") {
+    Copy copy;
+    std::string file = copy.path + "/claims";
+    for (auto& claim : claims) std::ofstream(file, std::ios::app) << claim.words << "\n";
+    REQUIRE(mkdir((copy.path + "/labs/99-claims").c_str(), 0755) == 0);
+    std::ofstream(copy.path + "/labs/99-claims/run") << R"sh(#!/bin/sh
+. "$(dirname "$0")/../script/verbs.sh"
+lab "Claims"
+new_port
+start server vit001 TCPechod "$PORT"
+expect server says "listening on"
+for name in bob carol; do
+    start $name vit002 TCPecho "$vit001" "$PORT"
+    expect $name says "connected peer="
+    eof $name
+    until gone $name; do sleep 0.02; done
+done
+expect server has 0 children
+start ana vit002 TCPecho "$vit001" "$PORT"
+type ana "bob says hello" "that runs is exits has children"
+expect ana says "has children"
+expect server has 1 children
+start parent vit001 sh -c 'sleep 0 & exec sleep 300'
+until [ "$(zombies_of parent)" = 1 ]; do :; done
+eventually() { "$@"; } # all of it has settled
+fail() { verdict=fails; }
+passed() { verdict=${verdict:-holds}; }
+while IFS= read -r words <&8; do
+    verdict=''
+    eval "expect $words"
+    echo "claim $verdict: $words"
+done 8<claims
+)sh";
+    Shell shell;
+    int status = shell.run("cd " + copy.path + " && " + prepared + "labs/run --backend loopback 99");
+    INFO(shell.output);
+    CHECK(status == 0);
+    for (auto& claim : claims) {
+        CAPTURE(claim.words);
+        std::string line = std::string("claim ") + (claim.holds ? "holds" : "fails") + ": " + claim.words + "\n";
+        CHECK(shell.output.find(line) != std::string::npos);
+    }
+    CHECK(eventually([&] { return shell.survivors() == 0; }));
+}
+
+TEST_CASE("labs/run builds what the lab needs, says so while it takes long, and draws when ladder is there", "[labs]") {
+    Copy copy;
+    Shell shell;
+    auto in_copy = [&](const std::string& command) { return shell.run("cd " + copy.path + " && " + command); };
+    // a compiler that takes its time, and then has the program from the shelf
+    REQUIRE(in_copy("mv bin shelf && rm -f shelf/run-tests") == 0);
+    std::string compiler = copy.path + "/slow";
+    std::ofstream(compiler) << R"sh(#!/bin/sh
+while [ $# -gt 0 ] && [ "$1" != -o ]; do shift; done
+case ${2:-} in
+bin/*) sleep 2.5 && cp "shelf/${2#bin/}" "$2" ;;
+esac
+)sh";
+    chmod(compiler.c_str(), 0755);
+    int status = in_copy("CXX=" + compiler + " labs/run 01");
+    INFO(shell.output);
+    CHECK(status == 0);
+    CHECK(shell.output.find("building TCPecho seqserver statelog wire (2 s)\n") != std::string::npos);
+    size_t first_line = shell.output.find("Lab 01-first-echo: ");
+    CHECK(shell.output.find("building") < first_line);
+    bool draws = namespaces_allowed();
+    if (draws) CHECK(in_copy("ls logs/01-first-echo/*/ladder.svg") == 0);
+    CHECK(in_copy("ls bin") == 0);
+    CHECK(shell.output == "TCPecho\nladder\nseqserver\nstatelog\nwire\n");
 }
 
 TEST_CASE("labs without any right: loopback, packets loudly not checked", "[labs]") {
@@ -218,7 +358,7 @@ TEST_CASE("the name of a directory is never executed, and hinders nothing", "[la
     if (namespaces_allowed()) passes("\"$tree\"/labs/run --logs \"$logs\" 01");
     CHECK(system(("cd " + strange.path + " && ls -d \"$logs\"/05*/2*-loopback/report.html >/dev/null").c_str()) == 0);
     passes("\"$tree\"/labs/run --recorded 01");
-    passes("\"$tree\"/labs/render --check 01-first-echo");
+    passes("\"$tree\"/labs/script/render --check 01-first-echo");
     passes("\"$tree\"/labs/doctor || [ $? = 3 ]");
     passes(
         "printf \"exec seqserver \\$1\" >\"$tree\"/mine && chmod +x \"$tree\"/mine && PATH=bin:$PATH && cd \"$tree\" "
@@ -262,7 +402,7 @@ TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[la
             lab.signal(signal);
             CHECK(lab.wait_exit() == 128 + signal);
             CHECK(eventually([&] { return shell.survivors() == 0; }));
-            CHECK(shell.run(". labs/tools.sh; for lock in /tmp/tcp-lab-$(id -u)/port-*; do "
+            CHECK(shell.run(". labs/script/tools.sh; for lock in /tmp/tcp-lab-$(id -u)/port-*; do "
                             "[ ! -L $lock ] || is_alive \"$(readlink $lock)\" || echo $lock; done") == 0);
             CHECK(shell.output == "");
         }

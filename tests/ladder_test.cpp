@@ -2,7 +2,7 @@
 // become markup, break the columns or be taken for observed when it was not.
 #include "catch.hpp"
 #include "segments.hpp"
-#include "../labs/observed.hpp"
+#include "../labs/trace/observations.hpp"
 #include "support.hpp"
 
 using namespace test;
@@ -309,9 +309,9 @@ TEST_CASE("two clients of one server stand on one time axis", "[seeing]") {
 }
 
 TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
-    CHECK_THAT(ladder({"/nonexistent"}, 1), ContainsSubstring("/nonexistent: No such file"));
+    CHECK_THAT(ladder({"/nonexistent"}, 1), ContainsSubstring("\"/nonexistent\": No such file"));
     CHECK_THAT(ladder({"--connection", "2", "tests/captures/echo.pcap"}, 1), ContainsSubstring("has 1"));
-    CHECK_THAT(ladder({"/dev/null"}, 1), ContainsSubstring("/dev/null: no TCP segments in it"));
+    CHECK_THAT(ladder({"/dev/null"}, 1), ContainsSubstring("\"/dev/null\": no TCP segments in it"));
     CHECK_THAT(ladder({"-"}, 1), ContainsSubstring("a pcap has to be a file"));
     CHECK_THAT(ladder({"--states", "/nonexistent", "tests/captures/echo.pcap"}, 1), ContainsSubstring("/nonexistent"));
     CHECK_THAT(ladder({"--svg", "/nonexistent/a.svg", "tests/captures/echo.pcap"}, 1),
@@ -330,7 +330,7 @@ TEST_CASE("a report has the steps, the answers, the claims and the picture, and 
     files.write("predictions.txt", "step 1: Why " + evil + "\n  predicted: because " + evil + "\n");
     files.write("about.txt", evil + "\n");
     ladder({"--svg", files / "ladder.svg", "--host", "10.98.7.1=" + evil, "tests/captures/echo.pcap"});
-    REQUIRE(system(("labs/report " + files.path).c_str()) == 0);
+    REQUIRE(system(("labs/script/report " + files.path).c_str()) == 0);
     string html = files.read("report.html");
     CHECK(html.find("<script") == string::npos);
     CHECK(html.find("<img") == string::npos);
@@ -343,7 +343,7 @@ TEST_CASE("a report has the steps, the answers, the claims and the picture, and 
           html.find("http://www.w3.org/2000/svg"));  // a name, not an address: nothing is loaded
     CHECK(html.find("https://") == string::npos);
     CHECK(html.find("\n\n</pre>") == string::npos);
-    CHECK(system("labs/report /nonexistent 2>/dev/null") != 0);
+    CHECK(system("labs/script/report /nonexistent 2>/dev/null") != 0);
 }
 
 // ---- statelog -----------------------------------------------------------------------------------------------------

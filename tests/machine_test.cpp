@@ -1,4 +1,4 @@
-// machine_test.cpp - labs/machine.hpp against RFC 9293: every transition that a segment can cause, and what it must
+// machine_test.cpp - labs/trace/machine.hpp against RFC 9293: every transition that a segment can cause, and what it must
 // leave alone.
 #include "catch.hpp"
 #include "segments.hpp"
@@ -9,9 +9,9 @@ using namespace lab;
 static string path(const Connection& c, int side) {
     State initial[2];
     auto all = transitions(c, initial);
-    string text = name(initial[side]);
+    string text = state_name(initial[side]);
     for (auto& t : all)
-        if (t.side == side) text += string(" ") + name(t.to);
+        if (t.side == side) text += string(" ") + state_name(t.to);
     return text;
 }
 static void check(const string& words, const string& at_client, const string& at_server) {
@@ -20,7 +20,7 @@ static void check(const string& words, const string& at_client, const string& at
     CHECK(path(c, client) == at_client);
     CHECK(path(c, server) == at_server);
 }
-static const string open = "C:SYN S:SYN+ACK C:ACK ", opens_c = "CLOSED SYN_SENT ESTABLISHED",
+static const string opening = "C:SYN S:SYN+ACK C:ACK ", opens_c = "CLOSED SYN_SENT ESTABLISHED",
                     opens_s = "LISTEN SYN_RECV ESTABLISHED";
 
 TEST_CASE("opening: ordinary, simultaneous, refused, not answered", "[seeing]") {
@@ -32,24 +32,24 @@ TEST_CASE("opening: ordinary, simultaneous, refused, not answered", "[seeing]") 
     check("C:SYN S:SYN+ACK S:SYN+ACK S:SYN+ACK", "CLOSED SYN_SENT", "LISTEN SYN_RECV");
 }
 TEST_CASE("closing: one after the other, in three segments, at the same time", "[seeing]") {
-    check(open + "C:FIN S:ACK S:FIN C:ACK", opens_c + " FIN_WAIT1 FIN_WAIT2 TIME_WAIT",
+    check(opening + "C:FIN S:ACK S:FIN C:ACK", opens_c + " FIN_WAIT1 FIN_WAIT2 TIME_WAIT",
           opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
-    check(open + "S:FIN C:ACK C:FIN S:ACK", opens_c + " CLOSE_WAIT LAST_ACK CLOSED",
+    check(opening + "S:FIN C:ACK C:FIN S:ACK", opens_c + " CLOSE_WAIT LAST_ACK CLOSED",
           opens_s + " FIN_WAIT1 FIN_WAIT2 TIME_WAIT");
-    check(open + "C:FIN S:FIN C:ACK", opens_c + " FIN_WAIT1 TIME_WAIT", opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
-    check(open + "C:FIN S:FIN(1) C:ACK S:ACK", opens_c + " FIN_WAIT1 CLOSING TIME_WAIT",
+    check(opening + "C:FIN S:FIN C:ACK", opens_c + " FIN_WAIT1 TIME_WAIT", opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
+    check(opening + "C:FIN S:FIN(1) C:ACK S:ACK", opens_c + " FIN_WAIT1 CLOSING TIME_WAIT",
           opens_s + " FIN_WAIT1 CLOSING TIME_WAIT");
-    check(open + "S:FIN C:FIN(1) S:ACK C:ACK", opens_c + " FIN_WAIT1 CLOSING TIME_WAIT",
+    check(opening + "S:FIN C:FIN(1) S:ACK C:ACK", opens_c + " FIN_WAIT1 CLOSING TIME_WAIT",
           opens_s + " FIN_WAIT1 CLOSING TIME_WAIT");
-    check(open + "C:1(6)F S:1(6)F C:ACK", opens_c + " FIN_WAIT1 TIME_WAIT", opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
+    check(opening + "C:1(6)F S:1(6)F C:ACK", opens_c + " FIN_WAIT1 TIME_WAIT", opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
     check("C:SYN S:SYN+ACK C:FIN S:ACK", opens_c + " FIN_WAIT1 FIN_WAIT2",
           "LISTEN SYN_RECV CLOSE_WAIT");  // the FIN is the third segment
     check("C:SYN S:SYN+ACK S:FIN C:ACK", "CLOSED SYN_SENT ESTABLISHED CLOSE_WAIT",
           "LISTEN SYN_RECV FIN_WAIT1 FIN_WAIT2");
 }
 TEST_CASE("half-close: data goes on in the other direction", "[seeing]") {
-    check(open + "C:FIN S:ACK S:1(100) C:ACK S:101(100) C:ACK S:FIN C:ACK", opens_c + " FIN_WAIT1 FIN_WAIT2 TIME_WAIT",
-          opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
+    check(opening + "C:FIN S:ACK S:1(100) C:ACK S:101(100) C:ACK S:FIN C:ACK",
+          opens_c + " FIN_WAIT1 FIN_WAIT2 TIME_WAIT", opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
 }
 TEST_CASE("a reset in every state", "[seeing]") {
     auto ends = [](const string& before, const char* end_c, const char* end_s, const char* by) {
@@ -63,11 +63,11 @@ TEST_CASE("a reset in every state", "[seeing]") {
     ends("C:SYN S:SYN+ACK", "CLOSED", "LISTEN", "C:RST");        // SYN_RECV, passive: back to LISTEN
     ends("C:SYN S:SYN C:SYN+ACK", "CLOSED", "CLOSED", "C:RST");  // SYN_RECV, after a simultaneous open
     for (auto by : {"C:RST", "S:RST+ACK"}) {
-        ends(open, "CLOSED", "CLOSED", by);                                    // ESTABLISHED
-        ends(open + "C:FIN", "CLOSED", "CLOSED", by);                          // FIN_WAIT1 and CLOSE_WAIT
-        ends(open + "C:FIN S:ACK", "CLOSED", "CLOSED", by);                    // FIN_WAIT2
-        ends(open + "C:FIN S:FIN(1) C:ACK S:ACK(1)", "CLOSED", "CLOSED", by);  // CLOSING and TIME_WAIT
-        ends(open + "C:FIN S:ACK S:FIN", "CLOSED", "CLOSED", by);              // TIME_WAIT and LAST_ACK
+        ends(opening, "CLOSED", "CLOSED", by);                                    // ESTABLISHED
+        ends(opening + "C:FIN", "CLOSED", "CLOSED", by);                          // FIN_WAIT1 and CLOSE_WAIT
+        ends(opening + "C:FIN S:ACK", "CLOSED", "CLOSED", by);                    // FIN_WAIT2
+        ends(opening + "C:FIN S:FIN(1) C:ACK S:ACK(1)", "CLOSED", "CLOSED", by);  // CLOSING and TIME_WAIT
+        ends(opening + "C:FIN S:ACK S:FIN", "CLOSED", "CLOSED", by);              // TIME_WAIT and LAST_ACK
     }
 }
 TEST_CASE("a bare reset in SYN_SENT answers an old acknowledgement; the attempt goes on", "[seeing]") {
@@ -76,14 +76,15 @@ TEST_CASE("a bare reset in SYN_SENT answers an old acknowledgement; the attempt 
 }
 TEST_CASE("what a bare reset answers was taken by nobody", "[seeing]") {
     // the client's orphan in FIN_WAIT2 is gone after a minute: data, or the FIN, gets a reset (facts 5.3, 5.5)
-    check(open + "C:FIN S:ACK S:FIN C:RST", opens_c + " FIN_WAIT1 FIN_WAIT2 CLOSED",
+    check(opening + "C:FIN S:ACK S:FIN C:RST", opens_c + " FIN_WAIT1 FIN_WAIT2 CLOSED",
           opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
-    check(open + "C:FIN S:ACK S:1(6) C:RST", opens_c + " FIN_WAIT1 FIN_WAIT2 CLOSED", opens_s + " CLOSE_WAIT CLOSED");
+    check(opening + "C:FIN S:ACK S:1(6) C:RST", opens_c + " FIN_WAIT1 FIN_WAIT2 CLOSED",
+          opens_s + " CLOSE_WAIT CLOSED");
     // closing with data unread resets too, but says how far it had got
-    check(open + "S:FIN C:RST+ACK", opens_c + " CLOSE_WAIT CLOSED", opens_s + " FIN_WAIT1 CLOSED");
+    check(opening + "S:FIN C:RST+ACK", opens_c + " CLOSE_WAIT CLOSED", opens_s + " FIN_WAIT1 CLOSED");
 }
 TEST_CASE("a reset behind a FIN shows that the FIN was received", "[seeing]") {
-    check(open + "C:FIN S:FIN(1) C:RST", opens_c + " FIN_WAIT1 CLOSED", opens_s + " FIN_WAIT1 CLOSING CLOSED");
+    check(opening + "C:FIN S:FIN(1) C:RST", opens_c + " FIN_WAIT1 CLOSED", opens_s + " FIN_WAIT1 CLOSING CLOSED");
 }
 TEST_CASE("segments that RFC 9293 does not allow", "[seeing]") {
     auto complaints = [](const string& words) {
@@ -92,17 +93,17 @@ TEST_CASE("segments that RFC 9293 does not allow", "[seeing]") {
         transitions(connection(words), initial, &found);
         return found;
     };
-    CHECK(complaints(open + "C:1(6) S:ACK C:FIN S:FIN C:ACK").empty());
-    CHECK(complaints(open + "C:FIN S:ACK S:1(6) C:ACK S:FIN S:FIN C:ACK").empty());
-    CHECK(complaints(open + "C:FIN S:ACK C:2(6)").at(5) == "sends behind its own FIN");
-    CHECK(complaints(open + "C:RST C:1(6)").at(4) == "sends data or FIN in CLOSED");
+    CHECK(complaints(opening + "C:1(6) S:ACK C:FIN S:FIN C:ACK").empty());
+    CHECK(complaints(opening + "C:FIN S:ACK S:1(6) C:ACK S:FIN S:FIN C:ACK").empty());
+    CHECK(complaints(opening + "C:FIN S:ACK C:2(6)").at(5) == "sends behind its own FIN");
+    CHECK(complaints(opening + "C:RST C:1(6)").at(4) == "sends data or FIN in CLOSED");
 }
 TEST_CASE("what got lost was not received", "[seeing]") {
-    check(open + "C:FIN C:FIN C:FIN", opens_c + " FIN_WAIT1", opens_s);
-    check(open + "C:FIN C:FIN S:ACK", opens_c + " FIN_WAIT1 FIN_WAIT2", opens_s + " CLOSE_WAIT");
-    check(open + "C:FIN S:FIN C:ACK S:FIN C:ACK", opens_c + " FIN_WAIT1 TIME_WAIT",
+    check(opening + "C:FIN C:FIN C:FIN", opens_c + " FIN_WAIT1", opens_s);
+    check(opening + "C:FIN C:FIN S:ACK", opens_c + " FIN_WAIT1 FIN_WAIT2", opens_s + " CLOSE_WAIT");
+    check(opening + "C:FIN S:FIN C:ACK S:FIN C:ACK", opens_c + " FIN_WAIT1 TIME_WAIT",
           opens_s + " CLOSE_WAIT LAST_ACK CLOSED");
-    Connection c = connection(open + "C:FIN S:FIN C:ACK S:FIN C:ACK");
+    Connection c = connection(opening + "C:FIN S:FIN C:ACK S:FIN C:ACK");
     State initial[2];
     auto all = transitions(c, initial);
     CHECK(all.back().segment == 7);  // the second of the last ACKs closes the server's end: the first was lost
@@ -110,7 +111,7 @@ TEST_CASE("what got lost was not received", "[seeing]") {
           opens_s);  // a full accept queue drops the third ACK
 }
 TEST_CASE("a keep-alive with one old byte says nothing about the ACK before", "[seeing]") {
-    string text = script(open + "C:1(6) S:ACK .. C:6(1) S:ACK .. C:6(1) S:ACK");
+    string text = script(opening + "C:1(6) S:ACK .. C:6(1) S:ACK .. C:6(1) S:ACK");
     auto ack_is_lost = [&] {
         auto c = text_capture(text).connections.at(0);
         return Receipts(c)[6] == Receipts::lost;
@@ -121,8 +122,8 @@ TEST_CASE("a keep-alive with one old byte says nothing about the ACK before", "[
     CHECK(!ack_is_lost());
 }
 TEST_CASE("data never changes a state, nor does an ACK of data", "[seeing]") {
-    check(open + "C:1(6) S:ACK S:1(6) C:ACK", opens_c, opens_s);
-    check(open + "C:1(6) S:1(6) C:7(6) S:7(6)", opens_c, opens_s);
+    check(opening + "C:1(6) S:ACK S:1(6) C:ACK", opens_c, opens_s);
+    check(opening + "C:1(6) S:1(6) C:7(6) S:7(6)", opens_c, opens_s);
 }
 TEST_CASE("a capture that begins in the middle begins in ESTABLISHED", "[seeing]") {
     check("C:1(6) S:ACK C:FIN S:FIN C:ACK", "ESTABLISHED FIN_WAIT1 TIME_WAIT",
@@ -178,13 +179,15 @@ TEST_CASE("RFC 9293, 3.10.7: what arrives in each of the eleven states", "[seein
                  {State::time_wait, "R", 0, State::closed}};
     for (auto& row : table) {
         End end;
-        end.state = row.state, end.sent = row.state >= State::fin_wait1 && row.state != State::close_wait ? 2
-                                          : row.state <= State::listen                                    ? 0
-                                                                                                          : 1;
+        end.state = row.state;
+        bool unopened = row.state == State::closed || row.state == State::listen;
+        bool opens = row.state == State::syn_sent || row.state == State::syn_recv;
+        bool closes = !unopened && !opens && row.state != State::established && row.state != State::close_wait;
+        end.sent = unopened ? 0 : closes ? 2 : 1;
         if (end.sent == 2) end.fin = 2;
         end.receive(segment(row.flags, 1, row.ack));
-        INFO(name(row.state) << " receives " << row.flags << " ack " << row.ack);
-        CHECK(string(name(end.state)) == name(row.then));
+        INFO(state_name(row.state) << " receives " << row.flags << " ack " << row.ack);
+        CHECK(string(state_name(end.state)) == state_name(row.then));
     }
 }
 TEST_CASE("RFC 9293, 3.10: what is sent in each state", "[seeing]") {
@@ -208,7 +211,7 @@ TEST_CASE("RFC 9293, 3.10: what is sent in each state", "[seeing]") {
         End end;
         end.state = row.state;
         end.send(segment(row.flags, 1, 1));
-        INFO(name(row.state) << " sends " << row.flags);
-        CHECK(string(name(end.state)) == name(row.then));
+        INFO(state_name(row.state) << " sends " << row.flags);
+        CHECK(string(state_name(end.state)) == state_name(row.then));
     }
 }

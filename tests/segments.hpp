@@ -4,8 +4,9 @@
 // back.
 #pragma once
 #include <sstream>
-#include "../labs/expectation.hpp"
-#include "../labs/machine.hpp"
+#include "../labs/trace/expectation.hpp"
+#include "../labs/trace/machine.hpp"
+#include "../labs/trace/tcpdump.hpp"
 
 using std::string;
 

@@ -12,6 +12,8 @@
 // Nothing here sleeps and hopes: every wait is for a fact, with a deadline. BIN=DIR says where the programs are (bin);
 // UNDER="valgrind -q" puts a command before each of them.
 #pragma once
+#include "../seqserver/states.hpp"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -134,16 +136,13 @@ inline Time cpu_time(pid_t pid) {
 /// How many TCP sockets of this network namespace are in the state ("TIME_WAIT", as netstat spells it) on the local
 /// port; with `remote`, only those connected to that port.
 inline size_t sockets(const std::string& state, int local, int remote = 0) {
-    static const char* const names[] = {"?",         "ESTABLISHED", "SYN_SENT", "SYN_RECV",   "FIN_WAIT1",
-                                        "FIN_WAIT2", "TIME_WAIT",   "CLOSE",    "CLOSE_WAIT", "LAST_ACK",
-                                        "LISTEN",    "CLOSING",     "SYN_RECV"};
     size_t found = 0;
     for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
         std::ifstream table(path);
         unsigned from, to, number;
         for (std::string line; std::getline(table, line);)
             found += sscanf(line.c_str(), " %*d: %*[^:]:%x %*[^:]:%x %x", &from, &to, &number) == 3 &&
-                     int(from) == local && (!remote || int(to) == remote) && number < 13 && names[number] == state;
+                     int(from) == local && (!remote || int(to) == remote) && tcp::state_name(number) == state;
     }
     return found;
 }
@@ -373,12 +372,9 @@ public:
                 break;
             }
             ssize_t n = recv(fd_, buffer, std::min(sizeof buffer, size - data.size()), 0);
-            if (n > 0)
-                data.append(buffer, n);
-            else if (n == 0)
-                end_ = Fin;
-            else if (errno != EINTR)
-                end_ = Reset;
+            if (n > 0) data.append(buffer, n);
+            else if (n == 0) end_ = Fin;
+            else if (errno != EINTR) end_ = Reset;
         }
         return data;
     }

@@ -1,23 +1,28 @@
-// tcp_test.cpp - the helper, tcp.hpp, called directly.
-#include "../tcp.hpp"
+// tcp_test.cpp - the helpers, called directly: tcp.hpp, program.hpp, and what every server has of seqserver/server.hpp.
+#include "../seqserver/server.hpp"
 #include "catch.hpp"
 #include "support.hpp"
 
 #include <sys/time.h>
 
+#include <climits>
+
+using std::string;
 using test::Client;
 using test::eventually;
 using test::Listener;
 using namespace std::chrono_literals;
 
-// What the call throws, as "usage: text" or "ERRNO-NAME-NUMBER: text"; "" if it throws nothing.
+// What the call throws, as "usage: text", "ERRNO: text" or "text"; "" if it throws nothing.
 template <typename Call>
 static std::string thrown(Call call) {
     try {
         call();
     } catch (const tcp::Usage_error& e) {
         return std::string("usage: ") + e.what();
-    } catch (const std::system_error& e) { return std::to_string(e.code().value()) + ": " + e.what(); }
+    } catch (const std::system_error& e) {
+        return std::to_string(e.code().value()) + ": " + e.what();
+    } catch (const std::runtime_error& e) { return e.what(); }
     return "";
 }
 static std::string code(int number) { return std::to_string(number) + ": "; }
@@ -41,7 +46,7 @@ struct Pair {
     Listener listener;
     Client peer{listener.port()};
     tcp::Connection near{tcp::Descriptor(accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC)),
-                         *tcp::numeric_address("127.0.0.1", peer.local_port())};
+                         "127.0.0.1:" + std::to_string(peer.local_port())};
 };
 
 // Signals that interrupt system calls: SIGALRM every millisecond, ten times, no SA_RESTART.
@@ -71,22 +76,26 @@ static void leave_signals_to_main() {
 
 TEST_CASE("amounts are sums of numbers with units", "[tcp]") {
     using namespace tcp;
-    CHECK(amount("0", plain_units) == 0);
-    CHECK(amount("8990", plain_units) == 8990);
-    CHECK(amount("64k", size_units) == 65536);
-    CHECK(amount("1m", size_units) == 1048576);
-    CHECK(amount("1k1", size_units) == 1025);
-    CHECK(amount("1m30s", time_units) == 90e9);
-    CHECK(amount("200us", time_units) == 200e3);
-    CHECK(amount("0", time_units) == 0);
+    CHECK(amount("0", plain) == 0);
+    CHECK(amount("8990", plain) == 8990);
+    CHECK(amount("64k", sizes) == 65536);
+    CHECK(amount("1m", sizes) == 1048576);
+    CHECK(amount("1k1", sizes) == 1025);
+    CHECK(amount("1m30s", times) == 90e9);
+    CHECK(amount("200us", times) == 200e3);
+    CHECK(amount("0", times) == 0);
+    CHECK(amount("1.5", sizes) == 1.5);
+    CHECK(amount("1.5k", sizes) == 1536);
+    CHECK(amount("0.25s", times) == 250e6);
+    CHECK(amount("1µs", times) == 1000);
     for (const char* text :
-         {"", " ", "k", "-1", "+1", " 1", "1 ", "1.5", "0x10", "1e3", "12x", "1,5", "\n", "1k ", "k1", "1K"}) {
+         {"", " ", "k", "-1", "+1", " 1", "1 ", "1.5.0", ".", "0x10", "1e3", "12x", "1,5", "\n", "1k ", "k1", "1K"}) {
         CAPTURE(text);
-        CHECK(std::isnan(amount(text, size_units)));
+        CHECK(std::isnan(amount(text, sizes)));
     }
-    for (const char* text : {"5", "00", "1m30", "s", "5S", "5 s", "1d"}) {
+    for (const char* text : {"5", "00", "1m30", "s", "5S", "5 s", "1d", "1.s.5"}) {
         CAPTURE(text);
-        CHECK(std::isnan(amount(text, time_units)));
+        CHECK(std::isnan(amount(text, times)));
     }
 }
 
@@ -106,15 +115,19 @@ TEST_CASE("a quantity is in its range or the message says option, range and what
     CHECK(duration("--idle", "24h", "0", "24h") == 24h);
     CHECK(thrown([] { duration("--idle", "24h1ns", "0", "24h"); }) == "usage: --idle must be 0..24h, not \"24h1ns\"");
     CHECK(thrown([] { duration("--idle", "5", "0", "24h"); }) == "usage: --idle must be 0..24h, not \"5\"");
-    for (auto& digits : {std::string("18446744073709551617"), std::string(400, '9'), std::string(100000, '9')})
-        CHECK(thrown([&] { number("port", digits.c_str(), "0", "65535"); }).substr(0, 35) ==
-              "usage: port must be 0..65535, not \"" + digits.substr(0, 0));
+    CHECK(duration("--idle", "1.5s", "0", "24h") == 1500ms);
+    CHECK(thrown([] { duration("--idle", "0.5ns", "0", "24h"); }) == "usage: --idle must be 0..24h, not \"0.5ns\"");
+    CHECK(thrown([] { number("port", "1.5", "0", "65535"); }) == "usage: port must be 0..65535, not \"1.5\"");
+    for (const std::string& digits :
+         {string("18446744073709551617"), string(60, '9'), string(400, '9'), string(100000, '9')})
+        CHECK(thrown([&] { number("port", digits.c_str(), "0", "65535"); }) ==
+              "usage: port must be 0..65535, not \"" + digits.substr(0, 60) + (digits.size() > 60 ? "\"..." : "\""));
 }
 
 TEST_CASE("addresses are parsed and written the same way", "[tcp]") {
     auto all = [](const std::string& host) {
         std::string text;
-        for (auto& address : tcp::resolve(host, 8990)) text += (text.empty() ? "" : " ") + address.text();
+        for (auto& address : tcp::server_addresses(host, 8990)) text += (text.empty() ? "" : " ") + address.text();
         return text;
     };
     CHECK(all("10.98.0.1") == "10.98.0.1:8990");
@@ -125,31 +138,46 @@ TEST_CASE("addresses are parsed and written the same way", "[tcp]") {
     CHECK(all("[::1]:80") == "[::1]:80");
     CHECK(all("::") == "[::]:8990");
     CHECK(all("fe80::1%lo") == "[fe80::1]:8990");
-    CHECK(tcp::resolve("fe80::1%lo", 1).front().v6.sin6_scope_id == if_nametoindex("lo"));
+    CHECK(tcp::server_addresses("fe80::1%lo", 1).front().v6.sin6_scope_id == if_nametoindex("lo"));
     CHECK(all("localhost").find(":8990") != std::string::npos);
     CHECK(all("localhost:80").find(":80") != std::string::npos);
 }
 
-TEST_CASE("a name that is no host is a usage error and reaches no shell", "[tcp]") {
-    test::Directory here;
-    std::string trap = here / "trap";
-    for (std::string host :
-         {std::string(), std::string("no.such.host.invalid"), std::string("8990"), "$(touch " + trap + ")",
-          "`touch " + trap + "`", "x;touch " + trap, "x\ntouch " + trap, std::string("-h"), std::string("--help"),
-          std::string("["), std::string("]"), std::string("[]"), std::string("[::1"), std::string("[::1]x"),
-          std::string("1.2.3.4.5"), std::string("host name"), std::string("\x1b[2J"), std::string(100000, 'a'),
-          std::string("fe80::1%nosuch")}) {
+TEST_CASE("an address of a server is numbers, no name", "[tcp]") {
+    CHECK(tcp::numeric_address("10.98.0.1", 80)->text() == "10.98.0.1:80");
+    CHECK(tcp::numeric_address("::1", 0)->text() == "[::1]:0");
+    CHECK(tcp::numeric_address("fe80::1%lo", 1)->v6.sin6_scope_id == if_nametoindex("lo"));
+    for (const char* host : {"", "localhost", "8990", "10.98.0", "010.98.0.1x", "[::1]", "::1%", "fe80::1%nosuch"}) {
+        CAPTURE(host);
+        CHECK_FALSE(tcp::numeric_address(host, 1));
+    }
+    tcp::Server_options options{8990};
+    auto listens_at = [&](const char* address) {
+        options.address = address;
+        return options.listen_address().text();
+    };
+    CHECK(listens_at("localhost") == "127.0.0.1:8990");
+    CHECK(listens_at("::1") == "[::1]:8990");
+    CHECK(thrown([&] { listens_at("example.org"); }) ==
+          "usage: --address must be numbers, as 10.98.0.1 or ::1, or localhost, not \"example.org\"");
+}
+
+TEST_CASE("a name that is no host is a usage error, and shown escaped and cut", "[tcp]") {
+    for (const std::string& host :
+         {string(), string("no.such.host.invalid"), string("8990"), string("$(reboot)"), string("x\ny"), string("-h"),
+          string("["), string("]"), string("[]"), string("[::1"), string("[::1]x"), string("1.2.3.4.5"),
+          string("host name"), string("\x1b[2J"), string(100000, 'a'), string("fe80::1%nosuch")}) {
         CAPTURE(host.substr(0, 40));
-        std::string error = thrown([&] { tcp::resolve(host, 1); });
+        std::string error = thrown([&] { tcp::server_addresses(host, 1); });
         CHECK_THAT(error, ContainsSubstring("usage: no host "));
         CHECK(error.find_first_of("\x1b\n") == std::string::npos);
         CHECK(error.size() < 200);
     }
-    CHECK(access(trap.c_str(), F_OK) != 0);
-    CHECK_THAT(thrown([] { tcp::resolve("127.0.0.1:http", 1); }),
+    CHECK_THAT(thrown([] { tcp::server_addresses("127.0.0.1:http", 1); }),
                ContainsSubstring("usage: port must be 0..65535, not \"http\""));
-    CHECK_THAT(thrown([] { tcp::resolve("127.0.0.1:", 1); }), ContainsSubstring("usage: port must be 0..65535"));
-    CHECK_THAT(thrown([] { tcp::resolve("[::1]:65536", 1); }), ContainsSubstring("not \"65536\""));
+    CHECK_THAT(thrown([] { tcp::server_addresses("127.0.0.1:", 1); }),
+               ContainsSubstring("usage: port must be 0..65535"));
+    CHECK_THAT(thrown([] { tcp::server_addresses("[::1]:65536", 1); }), ContainsSubstring("not \"65536\""));
 }
 
 TEST_CASE("what is printed of the network's bytes is printable", "[tcp]") {
@@ -274,45 +302,45 @@ TEST_CASE("a port in use is explained", "[tcp]") {
     CHECK(tcp::port_holders(holder.port()) == " (the port has 1 LISTEN: ss -ltnp shows whose)");
     for (bool reuseaddr : {false, true})
         CHECK_THAT(thrown([&] { tcp::listening_socket(loopback, 1, reuseaddr); }),
-                   ContainsSubstring(code(EADDRINUSE) + "bind " + loopback.text() +
-                                     " (the port has 1 LISTEN: ss -ltnp shows whose): Address already in use"));
+                   ContainsSubstring(code(EADDRINUSE) + "bind " + loopback.text() + ": Address already in use"));
+    tcp::Server_options options{holder.port(), "127.0.0.1"};
+    CHECK(thrown([&] { options.listen(); }) ==
+          "bind " + loopback.text() + ": Address already in use" + " (the port has 1 LISTEN: ss -ltnp shows whose)");
     Client client(holder.port());
     Client connection = holder.accept();
     holder.close();
     CHECK(tcp::port_holders(holder.port()) == " (the port has 1 ESTABLISHED: old connections hold it)");
-    CHECK_THAT(thrown([&] { tcp::listening_socket(loopback, 1, false); }),
-               ContainsSubstring("1 ESTABLISHED: old connections hold it"));
+    options.reuseaddr = false;
+    CHECK_THAT(thrown([&] { options.listen(); }), ContainsSubstring("1 ESTABLISHED: old connections hold it"));
     client.reset();
     CHECK(eventually([&] { return tcp::port_holders(holder.port()).empty(); }));
 }
 
-TEST_CASE("listening_socket says where, with the port that the kernel chose", "[tcp]") {
-    std::string said = stderr_of([] { tcp::listening_socket(*tcp::numeric_address("127.0.0.1", 0), 7, true); });
+TEST_CASE("a server says where it listens, with the port that the kernel chose", "[tcp]") {
+    tcp::Server_options options{0, "127.0.0.1", 7};
+    std::string said = stderr_of([&] { options.listen(); });
     int port = 0, backlog = 0;
     REQUIRE(said.find("listening on ") != said.npos);
     CHECK(sscanf(said.c_str() + said.find("listening on "), "listening on 127.0.0.1:%d backlog=%d\n", &port,
                  &backlog) == 2);
     CHECK(port > 0);
+    CHECK(port == options.port);
     CHECK(backlog == 7);
 }
 
 TEST_CASE("socket options by name", "[tcp]") {
-    tcp::Socket_options asked;
-    tcp::add_socket_option(asked, "nodelay");
-    tcp::add_socket_option(asked, "linger=0");
-    tcp::add_socket_option(asked, "rcvbuf=64k");
-    REQUIRE(asked.size() == 3);
-    CHECK((asked[0].second == 1 && asked[1].second == 0 && asked[2].second == 65536));
-    CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, "nagle"); }),
+    std::vector<tcp::Socket_option> asked;
+    for (const char* text : {"nodelay", "linger=0", "rcvbuf=64k"}) asked.push_back(tcp::socket_option(text));
+    CHECK((asked[0].value == 1 && asked[1].value == 0 && asked[2].value == 65536));
+    CHECK_THAT(thrown([] { tcp::socket_option("nagle"); }),
                ContainsSubstring("usage: --option: no socket option \"nagle\""));
-    CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, ""); }),
-               ContainsSubstring("usage: --option: no socket option \"\""));
-    CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, "\x1b"); }), !ContainsSubstring("\x1b"));
+    CHECK_THAT(thrown([] { tcp::socket_option(""); }), ContainsSubstring("usage: --option: no socket option \"\""));
+    CHECK_THAT(thrown([] { tcp::socket_option("\x1b"); }), !ContainsSubstring("\x1b"));
     for (const char* bad : {"nodelay=", "nodelay=x", "nodelay=-1", "nodelay=2g"})
-        CHECK_THAT(thrown([&] { tcp::add_socket_option(asked, bad); }),
+        CHECK_THAT(thrown([&] { tcp::socket_option(bad); }),
                    ContainsSubstring("usage: --option nodelay must be 0..1g, not "));
     tcp::Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    for (auto& [option, value] : asked) tcp::set_option(socket, *option, value);
+    for (auto& option : asked) tcp::set_option(socket, option);
     int nodelay = 0;
     linger lingers{};
     socklen_t size = sizeof nodelay;
@@ -320,8 +348,7 @@ TEST_CASE("socket options by name", "[tcp]") {
     getsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &lingers, &(size = sizeof lingers));
     CHECK(nodelay == 1);
     CHECK((lingers.l_onoff == 1 && lingers.l_linger == 0));
-    tcp::add_socket_option(asked, "maxseg=1");
-    CHECK_THAT(thrown([&] { tcp::set_option(socket, *asked[3].first, asked[3].second); }),
+    CHECK_THAT(thrown([&] { tcp::set_option(socket, tcp::socket_option("maxseg=1")); }),
                ContainsSubstring(code(EINVAL) + "setsockopt maxseg=1"));
 }
 
@@ -337,12 +364,12 @@ TEST_CASE("accept returns nothing for a signal and keeps the address of a peer t
     client.reset();
     auto connection = tcp::accept(socket);
     REQUIRE(connection);
-    CHECK(connection->peer.text() == "127.0.0.1:" + std::to_string(port));
+    CHECK(connection->peer == "127.0.0.1:" + std::to_string(port));
     tcp::Descriptor closed;
     CHECK_THAT(thrown([&] { tcp::accept(closed); }), ContainsSubstring(code(EBADF) + "accept"));
 }
 
-TEST_CASE("accept without a free descriptor says so once, and again after it has recovered", "[tcp]") {
+TEST_CASE("a server without a free descriptor says so once, and again after it has recovered", "[tcp]") {
     Listener listener;
     tcp::Descriptor socket(dup(listener.fd()));
     Client client(listener.port());
@@ -350,14 +377,16 @@ TEST_CASE("accept without a free descriptor says so once, and again after it has
     getrlimit(RLIMIT_NOFILE, &before);
     none = {0, before.rlim_max};
     auto starve = [&] {
-        setrlimit(RLIMIT_NOFILE, &none), tcp::accept(socket), tcp::accept(socket), setrlimit(RLIMIT_NOFILE, &before);
+        setrlimit(RLIMIT_NOFILE, &none);
+        for (int i = 0; i < 2; ++i) tcp::accept_or_wait(socket);
+        setrlimit(RLIMIT_NOFILE, &before);
     };
     auto waits = [](const std::string& text) {
         size_t at = text.find("waiting accept: Too many open files\n");
         return at != text.npos && text.find("waiting", at + 1) == text.npos;
     };
     CHECK(waits(stderr_of(starve)));
-    CHECK(tcp::accept(socket));
+    CHECK(tcp::accept_or_wait(socket));
     CHECK(waits(stderr_of(starve)));
 }
 
@@ -367,7 +396,7 @@ TEST_CASE("connected_socket tries every address and gives up when told", "[tcp]"
     auto here = *tcp::numeric_address("127.0.0.1", listener.port()),
          nobody = *tcp::numeric_address("127.0.0.1", gone.port());
     auto connection = tcp::connected_socket({nobody, here}, 0, {});
-    CHECK(connection.peer.port() == listener.port());
+    CHECK(connection.peer == here.text());
     CHECK((fcntl(connection.socket.fd(), F_GETFL) & O_NONBLOCK) == 0);
     CHECK_THAT(thrown([&] { tcp::connected_socket({nobody}, 0, {}); }),
                ContainsSubstring(code(ECONNREFUSED) + "connect " + nobody.text()));
@@ -410,7 +439,7 @@ TEST_CASE("a log line says what printf would", "[tcp]") {
           "a%sb|0|-12|2147483647|7|4294967296\n");
     CHECK(told("%s %.3f%% %d %s", "half", 0.5, 6, "end") == "half 0.500% 6 end\n");
     CHECK(told("no conversion%s", "") == "no conversion\n");
-    for (int size : {400, 470, 490, 511, 512, 5000}) {  // around the longest line, in both ways to format
+    for (int size : {400, 470, 490, 511, 512, 5000}) {  // around the longest line
         std::string text(size, 'x');
         CHECK(told("%s%x", text.c_str(), 0xabc).find_first_not_of("xabc\n") == std::string::npos);
         CHECK(told("%.*s", size, text.c_str()).find_first_not_of("x\n") == std::string::npos);
@@ -419,6 +448,16 @@ TEST_CASE("a log line says what printf would", "[tcp]") {
     char clock[8];
     strftime(clock, sizeof clock, ": %H:", localtime(&now));
     CHECK_THAT(stderr_of([] { tcp::log("x", "y"); }), ContainsSubstring(clock));
+}
+
+TEST_CASE("a program may keep its log in another form", "[tcp]") {
+    static std::string told;
+    told.clear();
+    tcp::log_elsewhere = [](const char* verb, const char* text) { told += verb + (":" + string(text)) + "\n"; };
+    std::string said = stderr_of([] { tcp::log("read", "peer=%s bytes=%d", "10.98.0.1:8990", 6); });
+    tcp::log_elsewhere = nullptr;
+    CHECK(said == "");
+    CHECK(told == "read:peer=10.98.0.1:8990 bytes=6\n");
 }
 
 TEST_CASE("a signal that comes before the wait is not lost", "[tcp]") {

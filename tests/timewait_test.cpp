@@ -362,6 +362,56 @@ TEST_CASE("client options, with a server of the test", "[timewait]") {
     }
 }
 
+TEST_CASE("every case of both programs is words that getopt knows", "[timewait]") {
+    auto names = [](const string& program) {
+        std::istringstream lines(run(program, {"--list"}).out);
+        std::vector<string> found;
+        int number;
+        for (string line, name; std::getline(lines, line);)
+            if (std::istringstream(line) >> number >> name) found.push_back(name);
+        return found;
+    };
+    auto of_server = names("timewait-server"), of_client = names("timewait-client");
+    CHECK(of_server.size() == 10);
+    CHECK(of_client.size() == 11);
+    for (size_t i = 0; i < of_server.size(); ++i)
+        for (auto& which : {std::to_string(i), of_server[i]}) {
+            Process server("timewait-server", {"--case", which, "0"});
+            INFO(which << ": " << server.err());
+            CHECK(server.wait_for_stderr("listening on"));
+        }
+    Listener gone;
+    string port = std::to_string(gone.port());
+    gone.close();
+    for (size_t i = 0; i < of_client.size(); ++i)
+        for (auto& which : {std::to_string(i), of_client[i]}) {
+            auto result =
+                run("timewait-client", {"--case", which, "--nbrequest", "1", "--pause", "0", "127.0.0.1", port});
+            INFO(which << ": " << result.err);
+            CHECK(result.status == 1);
+            CHECK_THAT(result.err, ContainsSubstring("failed connect"));
+        }
+}
+
+TEST_CASE("the user's own options change a case, wherever they stand", "[timewait]") {
+    auto args =
+        GENERATE(values<std::vector<string>>({{"--how", "rst", "--case", "close", "0"},
+                                              {"-s0", "--how", "rst", "0"},
+                                              {"0", "--how", "rst", "--case=0"},
+                                              {"--case", "bip-close", "--how", "rst", "--scenario", "0", "0"}}));
+    CAPTURE(args);
+    Process server("timewait-server", args);
+    Client client(server.port());
+    CHECK(client.receive_all() == "");
+    CHECK(client.end() == Client::Reset);
+}
+
+TEST_CASE("the seed's --scenario and -d", "[timewait]") {
+    Process server("timewait-server", {"--scenario", "3", "-d", "0"});
+    Process client("timewait-client", {"--debug", "--scenario", "http", "127.0.0.1", std::to_string(server.port())});
+    CHECK(server.wait_for_stderr("bytes=67 data=\"GET / HTTP/1.1\\r\\n"));
+}
+
 TEST_CASE("what cannot be meant is a usage error that says why", "[timewait]") {
     if (!built("timewait-server") || !built("timewait-client")) return;
     const std::vector<std::pair<std::vector<string>, string>> wrong = {
@@ -371,7 +421,6 @@ TEST_CASE("what cannot be meant is a usage error that says why", "[timewait]") {
         {{"--close", "reply"}, "needs --http"},
         {{"--close", "never", "--how", "rst"}, "contradicts"},
         {{"--close", "connect", "--http", "close"}, "contradicts"},
-        {{"--closewait", "1s", "--case", "2"}, "--case comes before"},
         {{"--readwait", "soon"}, "--readwait must be 0..1h"}};
     for (auto& [args, text] : wrong)
         for (string program : {"timewait-server", "timewait-client"}) {
@@ -386,6 +435,6 @@ TEST_CASE("what cannot be meant is a usage error that says why", "[timewait]") {
     CHECK(run("timewait-client", {}).status == 2);
     CHECK_THAT(run("timewait-client", {"-t", "127.0.0.1", "vit001"}).err, ContainsSubstring("port must be 1..65535"));
     CHECK(run("timewait-client", {"-t", "127.0.0.1", "127.0.0.1", "6666"}).status == 2);
-    CHECK(count(run("timewait-server", {"--list"}).out, "\n") == 11);
-    CHECK(count(run("timewait-client", {"--list"}).out, "\n") == 12);
+    CHECK(count(run("timewait-server", {"--list"}).out, "\n") == 21);
+    CHECK(count(run("timewait-client", {"--list"}).out, "\n") == 23);
 }

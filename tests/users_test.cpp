@@ -9,10 +9,8 @@ void users(const std::string& name) {
     std::string output;
     int status = test::finish(popen(("tests/hosts/users " + name + " 2>&1 </dev/null").c_str(), "r"), output);
     INFO(output);
-    if (status == 4)
-        WARN(name << ": this takes root and namespaces: not tested");
-    else
-        CHECK(status == 0);
+    if (status == 4) WARN(name << ": this takes root and namespaces: not tested");
+    else CHECK(status == 0);
 }
 
 }  // namespace

@@ -14,21 +14,11 @@ static double value(const std::string& json, const std::string& name, const std:
     size_t at = json.find("\"" + name + "\":", after.empty() ? 0 : json.find("\"" + after + "\":"));
     return at == json.npos ? -1 : std::stod(json.substr(at + name.size() + 3));
 }
-static size_t count(const std::string& text, const std::string& word) {
-    size_t n = 0;
-    for (size_t at = 0; (at = text.find(word, at)) != text.npos; at += word.size()) ++n;
-    return n;
-}
 static Result load(int port, std::vector<std::string> args) {
     args.insert(args.end(), {"--format", "json", "127.0.0.1", std::to_string(port)});
     return run("echoload", args, "", 3 * patience);
 }
-static std::vector<std::string> servers() {
-    std::vector<std::string> found;
-    for (auto name : {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod"})
-        if (built(name)) found.push_back(name);
-    return found;
-}
+static std::vector<std::string> servers() { return {"seqserver", "TCPechod", "TCPpechod", "TCPmtechod", "TCPmechod"}; }
 
 // A server that does with each connection what the test says.
 class Fake {

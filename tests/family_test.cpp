@@ -7,11 +7,6 @@ using namespace test;
 static bool echoes(Client& client, const std::string& text) {
     return client.send(text) && client.receive(text.size()) == text;
 }
-static size_t count(const std::string& text, const std::string& word) {
-    size_t n = 0;
-    for (size_t at = 0; (at = text.find(word, at)) != text.npos; at += word.size()) ++n;
-    return n;
-}
 static long resident_kb(pid_t pid) {
     std::ifstream status("/proc/" + std::to_string(pid) + "/status");
     for (std::string line; std::getline(status, line);)

@@ -24,7 +24,6 @@ const auto moment = std::chrono::milliseconds(300);
 }  // namespace
 
 TEST_CASE("faultserver: commands, with every line end, split and merged", "[fault]") {
-    if (!built("faultserver")) return;
     Process server("faultserver", {"0"});
     Client client(server.port());
     SECTION("line ends") {
@@ -114,7 +113,6 @@ TEST_CASE("faultserver: commands, with every line end, split and merged", "[faul
 }
 
 TEST_CASE("faultserver: what cannot be obeyed gets a line that begins with ?", "[fault]") {
-    if (!built("faultserver")) return;
     Process server("faultserver", {"--max-busy", "300ms", "0"});
     Client client(server.port());
     auto reply = [&](const string& text) {
@@ -176,7 +174,6 @@ TEST_CASE("faultserver: what cannot be obeyed gets a line that begins with ?", "
 }
 
 TEST_CASE("faultserver: leaks, as /proc shows them", "[fault]") {
-    if (!built("faultserver")) return;
     SECTION("none: the parent has what it had, and the client gets its FIN") {
         Process server = fault_server();
         int port = server.port();
@@ -262,7 +259,6 @@ TEST_CASE("faultserver: leaks, as /proc shows them", "[fault]") {
 }
 
 TEST_CASE("faultserver: its other options", "[fault]") {
-    if (!built("faultserver")) return;
     SECTION("linger 0: every close is a RST") {
         Process server = fault_server({"--linger", "0"});
         Client client(server.port());
@@ -330,7 +326,6 @@ TEST_CASE("faultserver: its other options", "[fault]") {
 }
 
 TEST_CASE("faultserver: random bytes", "[fault]") {
-    if (!built("faultserver")) return;
     Process server("faultserver", {"--max-busy", "100ms", "--idle-timeout", "200ms", "0"});
     int port = server.port();
     std::mt19937 random(20261121);
@@ -364,7 +359,6 @@ TEST_CASE("faultserver: random bytes", "[fault]") {
 }
 
 TEST_CASE("faultclient drives the server and itself", "[fault]") {
-    if (!built("faultserver") || !built("faultclient")) return;
     Process server("faultserver", {"0"});
     string port = std::to_string(server.port());
     auto client = [&](const string& input, std::vector<string> args = {}) {

@@ -55,9 +55,6 @@ std::string timeless(const std::string& text) {
         std::regex_replace(text, std::regex(R"re(\{"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z",)re"), "{");
     return std::regex_replace(records, std::regex(R"(halfclose-\w+\[\d+\]: \d\d:\d\d:\d\d\.\d{6} )"), "");
 }
-void become_somebody() {
-    if (geteuid() == 0 && (setgroups(0, nullptr) || setgid(61018) || setuid(61018))) _exit(126);
-}
 // How often the process has gone to sleep or been put aside: it stands still for a process that waits.
 long switches(pid_t pid) {
     std::ifstream status("/proc/" + std::to_string(pid) + "/status");
@@ -107,7 +104,7 @@ TEST_CASE("halfclose: what cannot be sent is said at the start", "[halfclose]") 
     unlink(pipe.path.c_str());
     REQUIRE(mkfifo(pipe.path.c_str(), 0666) == 0);
     auto refused = [](const std::string& path) {
-        Process server("halfclose-server", {"-l", "127.0.0.1:0", "-f", path}, become_somebody);
+        Process server("halfclose-server", {"-l", "127.0.0.1:0", "-f", path}, [] { become_somebody(61018); });
         CHECK(server.wait_exit() == 1);
         CHECK(server.err().find("listening") == std::string::npos);
         return server.err();

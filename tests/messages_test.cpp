@@ -13,11 +13,6 @@ static const std::string end_of_messages = message("");
 static bool echoes(Client& client, const std::string& text) {
     return client.send(text) && client.receive(text.size()) == text;
 }
-static size_t count(const std::string& text, const std::string& word) {
-    size_t n = 0;
-    for (size_t at = 0; (at = text.find(word, at)) != text.npos; at += word.size()) ++n;
-    return n;
-}
 
 TEST_CASE("messages: one split at every byte comes back when it is complete", "[messages]") {
     Process server("TCPmsgecho", {"--listen", "-v", "0"});

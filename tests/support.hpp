@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -59,8 +60,12 @@ inline bool eventually(const std::function<bool()>& fact, Time deadline = patien
 }
 
 inline std::string bin(const std::string& name) { return (getenv("BIN") ? getenv("BIN") : "bin") + ("/" + name); }
-/// Is the program built? The suites skip what is not.
-inline bool built(const std::string& name) { return access(bin(name).c_str(), X_OK) == 0; }
+/// How often `word` is in the text.
+inline size_t count(const std::string& text, const std::string& word) {
+    size_t n = 0;
+    for (size_t at = 0; (at = text.find(word, at)) != text.npos; at += word.size()) ++n;
+    return n;
+}
 
 [[noreturn]] inline void fail(const std::string& what) {
     throw std::system_error(errno, std::generic_category(), what);
@@ -284,6 +289,11 @@ private:
     mutable std::condition_variable news_;
     std::thread collector_;
 };
+
+/// For `prepare`: an ordinary user whom nobody else is, where we may choose; else who we are.
+inline void become_somebody(uid_t uid) {
+    if (geteuid() == 0 && (setgroups(0, nullptr) || setgid(uid) || setuid(uid))) _exit(126);
+}
 
 /// For `prepare`: setrlimit(2), soft and hard.
 inline void limit(int resource, rlim_t value) {

@@ -72,7 +72,7 @@ sockets_held() { on_host_of "$1" ls -l "/proc/$(pid_of "$1")/fd" 2>/dev/null | g
 
 output_of() { cat "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"; }
 show_output() { head -c 10000 "$LAB_LOG/$1.out" | show; }
-says() { output_of "$1" | grep -qF -- "$2"; }
+says() { grep -qsF -- "$2" "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"; }
 logged() { sed -n "s/.* $2=\([^ ]*\).*/\1/p" "$LAB_LOG/$1.err" | tail -n 1; }
 count_logged() { grep -c " $2 " "$LAB_LOG/$1.err"; }
 

@@ -60,13 +60,15 @@ telling() {
             nap=$! && wait "$nap" && kill -0 $$ 2>/dev/null
         do
             seconds=$((seconds + 2))
-            echo "$what ($seconds s)" >&2
+            [ ! -t 2 ] || printf '\r%s (%s s)' "$what" $seconds >&2 # a terminal's line is written again
+            [ -t 2 ] || [ $((seconds % 10)) != 2 ] || echo "$what ($seconds s)" >&2
         done
     ) </dev/null >/dev/null &
-    ticker=$!
-    "$@"
-    done_with=$?
-    { kill "$ticker" && wait "$ticker"; } 2>/dev/null
+    ticker=$! done_with=0
+    "$@" || done_with=$?
+    kill "$ticker" 2>/dev/null || :
+    wait "$ticker" 2>/dev/null || : # who sourced this may have said set -e
+    [ ! -t 2 ] || printf '\r\033[K' >&2
     return $done_with
 }
 

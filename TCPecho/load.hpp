@@ -184,7 +184,7 @@ private:
         if (n < 0) return fail(client, errno);
         if (n == 0 && plan_.mode == Mode::stream && complete) return answered(client);
         if (n == 0) return fail(client, "closed early");
-        if (client.received + n > client.sent || memcmp(buffer_.data(), bytes(client, client.received), n))
+        if (client.received + n > client.sent || memcmp(buffer_.data(), bytes(client, client.received), n) != 0)
             return fail(client, "wrong bytes");
         client.received += n;
         if (now_ >= counts_from_) results_.bytes += n;

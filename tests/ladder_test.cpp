@@ -390,3 +390,25 @@ TEST_CASE("statelog's options", "[seeing]") {
     CHECK(run("statelog", {"--port", "0"}).status == 2);
     CHECK(run("statelog", {"operand"}).status == 2);
 }
+
+TEST_CASE("names in error lines are escaped", "[seeing]") {
+    const string evil =
+                     "no\x1b]0;such\n\x9b"
+                     "file",
+                 echo_pcap = "tests/captures/echo.pcap";
+    auto one_line = [](const string& program, const std::vector<string>& args) {
+        auto result = run(program, args);
+        CAPTURE(program, result.err);
+        CHECK(result.status != 0);
+        CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+        CHECK(std::all_of(result.err.begin(), result.err.end() - 1, [](char c) { return c >= ' ' && c <= '~'; }));
+        CHECK_THAT(result.err, ContainsSubstring("no\\x1b]0;such"));
+    };
+    one_line("wire", {evil, "C:SYN"});
+    one_line("wire", {"--client", evil, echo_pcap, "C:SYN"});
+    one_line("ladder", {evil});
+    one_line("ladder", {"--states", evil, echo_pcap});
+    one_line("ladder", {"--svg", "/nowhere/" + evil, echo_pcap});
+    one_line("ladder", {"--host", evil, echo_pcap});
+    one_line("enter", {"--", std::to_string(getpid()), evil, "true"});
+}

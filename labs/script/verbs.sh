@@ -378,7 +378,7 @@ after_lab() {
 # ladder.txt, ladder.svg, together-PORT.svg: the capture of vit001, or of the first host that has one, and what else was seen.
 draw() {
     # labs/run may still be building ladder
-    [ ! -e bin/.d/ladder.lock ] || flock -n bin/.d/ladder.lock true || telling "building ladder" flock bin/.d/ladder.lock true
+    [ ! -e bin/.deps/ladder.lock ] || flock -n bin/.deps/ladder.lock true || telling "building ladder" flock bin/.deps/ladder.lock true
     set --
     for file in "$LAB_LOG"/*.states; do [ ! -s "$file" ] || set -- "$@" --states "$file"; done
     for file in "$LAB_LOG"/*.err; do

@@ -2,6 +2,8 @@
 #include "catch.hpp"
 #include "support.hpp"
 
+#include <gnu/libc-version.h>
+
 #include <grp.h>
 #include <sys/stat.h>
 
@@ -681,7 +683,7 @@ TEST_CASE("seqserver: with --bug no-close it runs out of descriptors, says so on
 
 // ---- TCPechod -----------------------------------------------------------------------------------------------------
 
-TEST_CASE("TCPechod: a connection costs 12 page faults at most, where forked.ld is used (30 without)", "[echo]") {
+TEST_CASE("TCPechod: a connection costs few page faults where forked.ld is used (30 without)", "[echo]") {
     std::ifstream program(bin("TCPechod"), std::ios::binary);
     std::string image(std::istreambuf_iterator<char>(program), {});
     if (image.find(".text.forked") == image.npos || getenv("UNDER")) {
@@ -699,8 +701,9 @@ TEST_CASE("TCPechod: a connection costs 12 page faults at most, where forked.ld 
     long before = faults();
     for (int i = 0; i < 200; ++i) REQUIRE(serves(server.port()));
     REQUIRE(eventually(idle));
-    CHECK((faults() - before) / 200.0 <=
-          14);  // 12 with g++ and glibc 2.36; other compilers and libcs differ by one or two
+    // 12 with glibc 2.36, whose objects forked.ld knows, one or two more with clang; 17 with glibc 2.41
+    double most = gnu_get_libc_version() == std::string("2.36") ? 14 : 20;
+    CHECK((faults() - before) / 200.0 <= most);
 }
 
 TEST_CASE("TCPechod: parent and child both log, each with its own pid", "[echo]") {

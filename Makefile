@@ -30,7 +30,7 @@ $(BIN)/%: %.cpp | $(BIN)/.deps
 	$(CXX) $(CPPFLAGS) $(STANDARD) $(SANITIZE) $(CXXFLAGS) -o $@ $< $(LDFLAGS) $(LAYOUT)
 
 # Servers that fork: a child pays a page fault for each page and each 64 KiB of code that it is the first to touch. Static,
-# with what it touches side by side (forked.ld), these are 12 for a connection; dynamic, 30. Compilers and linkers that
+# with what it touches side by side (forked.ld), these are 12 for a connection; dynamic, 50. Compilers and linkers that
 # cannot do either of the two do without it.
 FORKING  := $(addprefix $(BIN)/,seqserver TCPechod TCPpechod timewait-server faultserver halfclose-server)
 LINKS     = $(if $(SAN),,$(shell echo 'int main() {}' | $(CXX) $(1) $(LDFLAGS) -x c++ -o /dev/null - 2>/dev/null && echo $(1)))

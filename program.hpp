@@ -59,6 +59,8 @@ inline void open_standard_descriptors() {
 using Units = std::vector<std::pair<string, double>>;  // each with its worth in the smallest
 inline const Units plain{{"", 1}}, sizes{{"", 1}, {"k", 1024}, {"m", 1 << 20}, {"g", 1 << 30}};
 inline const Units times{{"ns", 1}, {"us", 1e3}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+// for options of which a seed's program has the number alone
+inline const Units bare_seconds{{"", 1e9}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
 
 /// "12", "64k", "1m30s", "1.5s": the sum of number and unit pairs; NAN for anything else. "0" needs no unit.
 inline double amount(const char* text, const Units& units) {

@@ -22,9 +22,9 @@ struct Totals {
     }
     /// Logs "stats ..."; `current`: connections in service.
     void log(size_t current) const {
-        double n = std::max<double>(1, completed);
+        double each = completed ? 1.0 / completed : 0;  // before the first is over there is no mean
         tcp::log("stats", "current=%zu completed=%lu mean-time=%.6fs mean-bytes=%.0f total-bytes=%lu", current,
-                 completed.load(), microseconds / n / 1e6, bytes / n, bytes.load());
+                 completed.load(), microseconds * each / 1e6, bytes * each, bytes.load());
     }
 };
 

@@ -683,7 +683,7 @@ TEST_CASE("seqserver: with --bug no-close it runs out of descriptors, says so on
 
 // ---- TCPechod -----------------------------------------------------------------------------------------------------
 
-TEST_CASE("TCPechod: a connection costs few page faults where forked.ld is used (30 without)", "[echo]") {
+TEST_CASE("TCPechod: a connection costs few page faults where forked.ld is used (50 without)", "[echo]") {
     std::ifstream program(bin("TCPechod"), std::ios::binary);
     std::string image(std::istreambuf_iterator<char>(program), {});
     if (image.find(".text.forked") == image.npos || getenv("UNDER")) {

@@ -96,10 +96,9 @@ struct Client {
 
     // A word for our own socket. False: it is none.
     bool obey(const string& word, const string& argument) {
-        static const tcp::Units seconds{{"", 1e9}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
         const char* value = argument.c_str();
         if (word == "shutdown") shut(argument.empty() ? "wr" : argument);
-        else if (word == "timeout") timeout = Duration(tcp::quantity(word, value, "1ms", "1h", seconds));
+        else if (word == "timeout") timeout = Duration(tcp::quantity(word, value, "1ms", "1h", tcp::bare_seconds));
         else if (word == "linger") set("linger", SOL_SOCKET, SO_LINGER, tcp::number(word, value, "0", "3600"));
         else if (word == "short") read_only = tcp::number(word, value, "1", "1000000");
         else if (word == "passive") passive = true;

@@ -11,9 +11,6 @@ namespace faults {
 
 using tcp::Duration, std::string, std::chrono::milliseconds;
 
-/// For durations of which the seed's programs have the number alone.
-inline const tcp::Units seconds{{"", 1e9}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
-
 /// What all workers are told.
 struct Settings {
     Duration max_busy = std::chrono::seconds(60);  // of waiting and holding, until the client's input is used up
@@ -163,7 +160,7 @@ inline void obey(Worker& w, Text text) {
     if (command->argument) {
         rest.erase(0, rest.find_first_not_of(' '));
         try {
-            time = Duration(tcp::quantity(name, rest.c_str(), "0", "24h", seconds));
+            time = Duration(tcp::quantity(name, rest.c_str(), "0", "24h", tcp::bare_seconds));
         } catch (const tcp::Usage_error& error) { return w.complain(error.what()); }
         if (time > w.busy_left) {
             string left = std::to_string(w.busy_left / milliseconds(1));

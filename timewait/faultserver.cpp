@@ -141,7 +141,7 @@ static void parse(int argc, char** argv) {
         bool alone = i + 1 == argc || argv[i + 1][0] == '-';
         if (alone && (string(argv[i]) == "-L" || string(argv[i]) == "--leak")) argv[i] = both;
     }
-    auto set_slow = [](const char* v) { slow = Duration(tcp::quantity("--slow", v, "0", "1h", faults::seconds)); };
+    auto set_slow = [](const char* v) { slow = Duration(tcp::quantity("--slow", v, "0", "1h", tcp::bare_seconds)); };
     server.parse(argc, argv,
                  {{'L', "leak", "WHAT",
                    "connected: the parent keeps each client's socket;\n"

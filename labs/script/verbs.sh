@@ -4,11 +4,14 @@
 #   lab TITLE                      the hosts come up
 #   new_port                       $PORT is a port that nobody uses: one for each experiment, TIME_WAIT outlives them
 #   step TITLE | explain TEXT      a heading; a remark
-#   predict QUESTION               with --pause: waits, and writes the answer down; otherwise prints the question
+#   predict QUESTION [ANSWER...]   with --pause: waits, and writes the prediction down; otherwise prints the question. With two
+#                                  to four ANSWERs it is a closed question; then, after the claim that shows it:
+#   turned_out ANSWER              which of them came true
 #   capture HOST                   tcpdump there, from now on, into HOST.pcap
 #   start NAME HOST COMMAND...     in the background, stdin typed by `type`, output in NAME.out and NAME.err
 #   on HOST COMMAND...             to its end, with its output shown
-#   type NAME LINE... | eof NAME   lines to its stdin, all in one write; the end of its stdin
+#   type NAME LINE... | eof NAME   lines to its stdin, all in one write; the end of its stdin. $hello is the line to type where any
+#                                  five letters do: a student's own word takes its place
 #   stop NAME [SIGNAL]             TERM by default; returns when the process is gone
 #   snapshot HOST                  netstat -ptan, the rows of $PORT; what else there is to look at: looks.sh
 #   expect ...                     a claim, checked: see there
@@ -22,8 +25,9 @@ set -u
 labs=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
 . "$labs/script/tools.sh"
 . "$labs/script/looks.sh"
+. "$labs/script/predictions.sh"
 . "$labs/hosts/$LAB_BACKEND"
-one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports=''
+one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports='' to_settle='' hello=${LAB_WORD:-hello}
 watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' can_sysctl='' # what a back end may say otherwise
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
@@ -62,12 +66,20 @@ step() {
     heading "== Step $steps. $1"
 }
 predict() {
+    [ -z "$to_settle" ] || fail "the prediction before this one has turned out: $to_settle"
     say "? $1"
-    if [ -n "${LAB_PAUSE:-}" ]; then
-        printf '  Your prediction (Enter goes on): '
-        read -r answer || answer=
-        printf 'step %s: %s\n  predicted: %s\n' "$steps" "$1" "$answer" >>"$LAB_LOG/predictions.txt"
-    fi
+    asked=$1
+    shift
+    [ $# = 0 ] || to_settle=$(lettered "$@")
+    [ $# = 0 ] || lettered "$@" | sed 's/^/    /' | show
+    [ -z "${LAB_PAUSE:-}" ] || ask "$LAB_LOG/predictions.txt" "$steps" "$asked" "$@"
+}
+turned_out() {
+    settled=$(printf '%s\n' "$to_settle" | while read -r letter choice; do [ "$choice" != "$1" ] || printf '%s' "$letter $choice"; done)
+    [ -n "$settled" ] || fail "'$1' is one of the answers that were offered" printf '%s\n' "$to_settle"
+    to_settle=''
+    say "  = $settled"
+    [ -z "${LAB_PAUSE:-}" ] || compare "$LAB_LOG/predictions.txt" "$1"
 }
 skip() {
     say "skipped: $*"
@@ -345,7 +357,10 @@ finish() {
     after_lab
     name=$(basename "$(dirname "$0")")
     case $status in
-    0) verdict="passed, $checks checks" ;;
+    0)
+        verdict="passed, $checks checks"
+        [ -z "$to_settle" ] || verdict="FAILED: the last prediction has not turned out" status=1
+        ;;
     4) verdict=skipped ;;
     *) verdict="FAILED after $checks checks" status=1 ;;
     esac
@@ -355,6 +370,7 @@ finish() {
         verdict="CUT after $checks checks, no connection to$lost"
     }
     [ $skipped_packets = 0 ] || verdict="$verdict, $skipped_packets packet checks NOT made on this back end"
+    [ ! -f "$LAB_LOG/predictions.txt" ] || tally "$LAB_LOG/predictions.txt" | show
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
     "$labs/script/report" "$LAB_LOG"
     exit $status

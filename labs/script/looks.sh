@@ -10,6 +10,8 @@
 #   timers HOST                     the same with their timers; show_timers HOST
 #   state | recv_q | send_q | owner | timer [peer-of] NAME
 #                                   of client NAME's socket, or of the server's that is connected to it
+#   port_of NAME                    the port of client NAME
+#   local_port_range HOST           from which port to which its kernel chooses
 #   accept_queues                   Recv-Q of the sockets that listen on $PORT, the shortest first
 #   count_state HOST STATE          how many rows are in that state
 #   children_of NAME, zombies_of NAME, sockets_held NAME      of a process: how many there are
@@ -49,6 +51,7 @@ no_timer='off|[0-9] *$' # as netstat prints it, or ss
 
 # A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death.
 local_of() { sed -n 's/.* connected .*local=\([][0-9A-Fa-f.:]*\) *$/\1/p' "$LAB_LOG/$1.err" | tail -n 1; }
+port_of() { local_of "$1" | sed 's/.*://'; }
 # row_of LOOK [peer-of] NAME: that socket's row of `sockets` or `timers`.
 row_of() {
     if [ "$2" = peer-of ]; then
@@ -63,6 +66,7 @@ send_q() { row_of sockets "$@" | awk '{ print $3 }'; }
 owner() { row_of sockets "$@" | awk '{ sub("/.*", "", $7); print $7 }'; } # PID/program
 timer() { row_of timers "$@"; }
 count_state() { sockets "$1" | awk -v s="$2" '$6 == s { n++ } END { print n + 0 }'; }
+local_port_range() { (host_exec "$1" cat /proc/sys/net/ipv4/ip_local_port_range) </dev/null; }
 accept_queues() { sockets vit001 | awk '$6 == "LISTEN" { print $2 + 0 }' | sort -n | paste -s -d ' ' -; }
 listeners() { (host_exec vit001 ss -Hltnp "sport = :$PORT") </dev/null | grep -o 'pid=[0-9]*' | sed 's/pid=//'; }
 

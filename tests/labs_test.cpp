@@ -384,29 +384,119 @@ TEST_CASE("the name of a directory is never executed, and hinders nothing", "[la
     CHECK(eventually([&] { return shell.survivors() == 0; }));
 }
 
-TEST_CASE("an interrupted run leaves no process, port or namespace behind", "[labs]") {
+TEST_CASE("an interrupted run leaves no process, port, namespace or file behind", "[labs]") {
     bool allowed = namespaces_allowed();
     for (std::string backend : {"netns", "loopback"}) {
         if (backend == "netns" && !allowed) continue;
-        for (int signal : {SIGTERM, SIGINT, SIGKILL}) {
+        for (auto [signal, labs] : std::vector<std::pair<int, std::vector<std::string>>>{{SIGTERM, {"04"}},
+                                                                                         {SIGTERM, {"04", "03"}},
+                                                                                         {SIGINT, {"04"}},
+                                                                                         {SIGQUIT, {"04"}},
+                                                                                         {SIGQUIT, {"04", "03"}},
+                                                                                         {SIGKILL, {"04"}},
+                                                                                         {SIGKILL, {"04", "03"}}}) {
             if (signal == SIGKILL && backend == "loopback") continue;  // there the longest life of each program ends it
-            Directory logs;
+            Directory logs, temporary;
             Shell shell;
             setenv("LAB_TEST_MARK", shell.mark.c_str(), 1);
             setenv("LAB_PREPARED", "yes", 1);
-            Process lab("../labs/run", {"--backend", backend, "--logs", logs.path, "04"});
-            unsetenv("LAB_TEST_MARK");
-            unsetenv("LAB_PREPARED");
-            INFO(backend << " signal " << signal);
-            CHECK(lab.wait_for_stdout("In which state is bob"));  // a server and two clients are there
+            setenv("TMPDIR", temporary.path.c_str(), 1);
+            std::vector<std::string> words = {"--backend", backend, "--logs", logs.path};
+            words.insert(words.end(), labs.begin(), labs.end());
+            Process lab("../labs/run", words);
+            for (auto name : {"LAB_TEST_MARK", "LAB_PREPARED", "TMPDIR"}) unsetenv(name);
+            INFO(backend << " signal " << signal << " labs " << labs.size());
+            // a server and two clients are there
+            CHECK(eventually([&] {
+                return shell.run("grep -q \"In which state is bob\" " + logs.path + "/04-queue/*/transcript.txt") == 0;
+            }));
             lab.signal(signal);
             CHECK(lab.wait_exit() == 128 + signal);
             CHECK(eventually([&] { return shell.survivors() == 0; }));
             CHECK(shell.run(". labs/script/tools.sh; for lock in /tmp/tcp-lab-$(id -u)/port-*; do "
                             "[ ! -L $lock ] || is_alive \"$(readlink $lock)\" || echo $lock; done") == 0);
             CHECK(shell.output == "");
+            CHECK(shell.run("find " + temporary.path + " -mindepth 1") == 0);
+            CHECK(shell.output == "");
+            if (signal == SIGKILL) continue;  // its log is what it was then
+            CHECK(shell.run("find " + logs.path + " -name \".*\" -o -name \"*.pid\" -o -type p") == 0);
+            CHECK(shell.output == "");
+            CHECK_THAT(lab.err(), ContainsSubstring("labs/run: interrupted\n"));
+            CHECK_THAT(lab.out(), !ContainsSubstring("FAILED"));
+            if (backend == "loopback" && labs.size() == 1)
+                CHECK_THAT(lab.out(), ContainsSubstring("Lab 04-queue: interrupted after "));
         }
     }
+}
+
+TEST_CASE("labs/run that is interrupted while it builds leaves no compiler", "[labs]") {
+    Copy copy;
+    std::string compiler = copy.path + "/slow", compiles = copy.path + "/compiles";
+    std::ofstream(compiler) << "#!/bin/sh\ncase $* in *-c*|*bin/*) echo $$ >>" << compiles
+                            << "; sleep 60; exit ;; esac\n";
+    chmod(compiler.c_str(), 0755);
+    REQUIRE(system(("rm -f " + copy.path + "/bin/*").c_str()) == 0);
+    for (int signal : {SIGTERM, SIGINT, SIGKILL}) {
+        CAPTURE(signal);
+        Shell shell;
+        unlink(compiles.c_str());
+        setenv("LAB_TEST_MARK", shell.mark.c_str(), 1);
+        setenv("CXX", compiler.c_str(), 1);
+        Process lab("../labs/run", {"01"}, [&] { (void)!chdir(copy.path.c_str()); });
+        for (auto name : {"LAB_TEST_MARK", "CXX"}) unsetenv(name);
+        REQUIRE(eventually([&] { return access(compiles.c_str(), F_OK) == 0; }));
+        lab.signal(signal);
+        CHECK(lab.wait_exit() == 128 + signal);
+        CHECK(eventually([&] { return shell.survivors() == 0; }));
+    }
+}
+
+TEST_CASE("labs/run whose reader goes away, or without a stdin", "[labs]") {
+    Directory logs;
+    Shell shell;
+    CHECK(shell.run(prepared + "env --default-signal=PIPE labs/run -b loopback --logs " + logs.path +
+                    " 01 | head -n 4") == 0);
+    CHECK(std::count(shell.output.begin(), shell.output.end(), '\n') >= 4);
+    CHECK(eventually([&] { return shell.survivors() == 0; }));
+    CHECK(shell.run("find " + logs.path + " -name \".*\" -o -name \"*.pid\" -o -type p") == 0);
+    CHECK(shell.output == "");
+    CHECK(shell.run(prepared + "labs/run -b loopback --logs " + logs.path + " 01 <&-") == 0);
+    CHECK_THAT(shell.last_line(), ContainsSubstring("Lab 01-first-echo: passed, "));
+    CHECK_THAT(shell.last_line(), ContainsSubstring(", 1 packet check NOT made"));
+}
+
+TEST_CASE("a full disk is called full", "[labs]") {
+    if (!namespaces_allowed()) {
+        WARN("no namespaces here: skipped");
+        return;
+    }
+    Directory logs;
+    Shell shell;
+    // full from the start, and before a lab's end; and no room for one more file
+    auto full = GENERATE(as<std::string>{}, "size=64k", "size=64k,nr_inodes=3");
+    CAPTURE(full);
+    CHECK(shell.run("exec unshare -m sh -c \"mount -t tmpfs -o " + full + " none " + logs.path +
+                    " && head -c 65536 /dev/zero >" + logs.path + "/much; " + prepared +
+                    "exec labs/run -b loopback --logs " + logs.path + " 01\"") == 1);
+    CAPTURE(shell.output);
+    CHECK_THAT(shell.output,
+               ContainsSubstring(full.size() > 8 ? "No space left on device" : "The disk is full: " + logs.path));
+}
+
+TEST_CASE("no user namespaces: labs/run and the doctor name the same cause and cure", "[labs]") {
+    Shell shell;
+    std::string user = geteuid() == 0 ? "setpriv --reuid 65534 --regid 65534 --clear-groups " : "";
+    if (shell.run(user + "unshare -U --map-current-user --keep-caps true") != 0) {
+        WARN("no user namespaces here: skipped");
+        return;
+    }
+    shell.run(user +
+              "unshare -U --map-current-user --keep-caps sh -c \"echo 0 >/proc/sys/user/max_user_namespaces && " +
+              prepared + "labs/run --logs /tmp/tcp-test-no-logs -b netns 01; echo $?; labs/doctor\"");
+    CAPTURE(shell.output);
+    CHECK(count(shell.output, "cannot be made here: user.max_user_namespaces is 0\n") == 1);
+    CHECK(count(shell.output, "no network namespaces: user.max_user_namespaces is 0") == 1);
+    CHECK(count(shell.output, "Do: sudo sysctl user.max_user_namespaces=10000, or sudo ./labs/run") == 2);
 }
 
 TEST_CASE("labs/run --enter: of several runs that are held the newest, or the one with the logs that are named",

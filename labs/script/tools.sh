@@ -68,6 +68,7 @@ telling() {
     "$@" || done_with=$?
     kill "$ticker" 2>/dev/null || :
     wait "$ticker" 2>/dev/null || : # who sourced this may have said set -e
+    ticker=''
     [ ! -t 2 ] || printf '\r\033[K' >&2
     return $done_with
 }

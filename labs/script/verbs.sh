@@ -50,7 +50,7 @@ prompt() {
     shift
     heading "$prompt_host\$ $*"
 }
-explain() { say "$*" | fold -s -w 100; }
+explain() { printf '%s\n' "$*" | fold -s -w 80 | sed 's/ *$//' | show; }
 
 lab() {
     heading "Lab $(basename "$(dirname "$0")"): $1"
@@ -300,6 +300,7 @@ fail() {
     say "  FAILED: $failed"
     say "  seen instead:"
     "$@" 2>&1 | sed 's/^/    /' | tail -n 20 | tail -c 10000 | show
+    [ "$(df -Pk "$LAB_LOG" | awk 'END { print $4 }')" != 0 ] || say "  The disk is full: $(df -Pk "$LAB_LOG" | awk 'END { print $6 }'), where the log of this run is."
     printf 'FAILED\t%s\t%s\n' "$steps" "$failed" >>"$LAB_LOG/checks.txt"
     exit 1
 }
@@ -328,7 +329,8 @@ matches() { wire --port "$PORT" --client "$2" "$1" "$3" >"$LAB_LOG/.wire" 2>&1; 
 finish() {
     status=$?
     trap - EXIT
-    trap '' INT TERM HUP
+    trap '' INT QUIT TERM HUP PIPE
+    [ $status != 141 ] || exec >/dev/null # nobody reads any more
     if [ -n "${LAB_KEEP:-}" ] && [ $status -le 1 ]; then
         say "" "The hosts stay up until you press Enter here. A shell on one of them, in another terminal:"
         if [ -n "$remote" ]; then
@@ -358,23 +360,25 @@ finish() {
     name=$(basename "$(dirname "$0")")
     case $status in
     0)
-        verdict="passed, $checks checks"
+        verdict="passed, $(counted $checks check)"
         [ -z "$to_settle" ] || verdict="FAILED: the last prediction has not turned out" status=1
         ;;
     4) verdict=skipped ;;
-    *) verdict="FAILED after $checks checks" status=1 ;;
+    130 | 131 | 141 | 143) verdict="interrupted after $(counted $checks check)" ;;
+    *) verdict="FAILED after $(counted $checks check)" status=1 ;;
     esac
     [ -z "$lost" ] || {
         say "" "The connection to$lost was lost. What came from there until then is in the log; what still runs there ends itself" \
             "within ${patience:-20} seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."
-        verdict="CUT after $checks checks, no connection to$lost"
+        verdict="CUT after $(counted $checks check), no connection to$lost"
     }
-    [ $skipped_packets = 0 ] || verdict="$verdict, $skipped_packets packet checks NOT made on this back end"
+    [ $skipped_packets = 0 ] || verdict="$verdict, $(counted $skipped_packets "packet check") NOT made on this back end"
     [ ! -f "$LAB_LOG/predictions.txt" ] || tally "$LAB_LOG/predictions.txt" | show
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
     "$labs/script/report" "$LAB_LOG"
     exit $status
 }
+counted() { [ "$1" = 1 ] && echo "1 $2" || echo "$1 $2s"; }
 # written tcpdump-HOST: its file has not grown for a moment; a signal makes tcpdump forget what it has not read yet.
 written() {
     size=$(wc -c <"$LAB_LOG/${1#tcpdump-}.pcap" 2>/dev/null) && sleep 0.05 && [ "$size" = "$(wc -c <"$LAB_LOG/${1#tcpdump-}.pcap")" ]
@@ -417,4 +421,6 @@ draw() {
 }
 trap finish EXIT
 trap 'exit 130' INT
+trap 'exit 131' QUIT
+trap 'exit 141' PIPE # dash would end without the EXIT trap
 trap 'exit 143' TERM HUP

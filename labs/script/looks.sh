@@ -21,6 +21,7 @@
 #   size_of FILE                    bytes, on vit001
 #   segments [-OPTION...] FILTER    tcpdump's lines of $PORT's segments in vit001's capture; count_segments FILTER,
 #                                   show_segments N FILTER: the first N of them
+#   gap N FILTER                    milliseconds from the segment before the N-th that FILTER lets through to the N-th
 
 # sockets HOST [netstat]: the rows of $PORT as netstat prints them; from ss, respelled, where netstat is missing. Where all hosts
 # share one stack, vit001 has the rows whose own port it is, and the others those that are connected to it; and what is only looked
@@ -88,7 +89,9 @@ segments() {
     tcpdump -n $tcpdump_options -r "$LAB_LOG/vit001.pcap" "tcp port $PORT and $1" 2>/dev/null | visible
 }
 count_segments() { segments "$1" | wc -l; }
+gap() { segments -ttt "$2" | awk -v n="$1" 'NR == n { split($1, t, ":"); print int((t[1] * 3600 + t[2] * 60 + t[3]) * 1000) }'; }
 show_segments() {
+    can_capture_on vit001 || return 0
     prompt vit001 "tcpdump -n 'port $PORT and $2'"
     segments "$2" | sed 's/, options \[[^]]*\]//' | head -n "$1" | show
 }

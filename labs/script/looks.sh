@@ -15,10 +15,11 @@
 #   accept_queues                   Recv-Q of the sockets that listen on $PORT, the shortest first
 #   count_state HOST STATE          how many rows are in that state
 #   children_of NAME, zombies_of NAME, sockets_held NAME      of a process: how many there are
-#   listeners                       the pids of those that listen on $PORT
+#   listeners, count_listeners      the pids of those that listen on $PORT; how many they are
 #   output_of NAME, show_output NAME; logged NAME KEY; count_logged NAME VERB
 #                                   what it has printed; the last value of KEY=; how many lines of its log have that verb
 #   size_of FILE                    bytes, on vit001
+#   printed_on HOST COMMAND...      what it prints there
 #   segments [-OPTION...] FILTER    tcpdump's lines of $PORT's segments in vit001's capture; count_segments FILTER,
 #                                   show_segments N FILTER: the first N of them
 #   gap N FILTER                    milliseconds from the segment before the N-th that FILTER lets through to the N-th
@@ -70,6 +71,7 @@ count_state() { sockets "$1" | awk -v s="$2" '$6 == s { n++ } END { print n + 0 
 local_port_range() { (host_exec "$1" cat /proc/sys/net/ipv4/ip_local_port_range) </dev/null; }
 accept_queues() { sockets vit001 | awk '$6 == "LISTEN" { print $2 + 0 }' | sort -n | paste -s -d ' ' -; }
 listeners() { (host_exec vit001 ss -Hltnp "sport = :$PORT") </dev/null | grep -o 'pid=[0-9]*' | sed 's/pid=//'; }
+count_listeners() { listeners | wc -l; }
 
 children_of() { on_host_of "$1" ps -o stat= --ppid "$(pid_of "$1")" | wc -l; }
 zombies_of() { on_host_of "$1" ps -o stat= --ppid "$(pid_of "$1")" | grep -c Z; }
@@ -81,6 +83,11 @@ says() { grep -qsF -- "$2" "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"; }
 logged() { sed -n "s/.* $2=\([^ ]*\).*/\1/p" "$LAB_LOG/$1.err" | tail -n 1; }
 count_logged() { grep -c " $2 " "$LAB_LOG/$1.err"; }
 
+printed_on() {
+    printing_host=$1
+    shift
+    (host_exec "$printing_host" "$@") </dev/null 2>&1 | visible
+}
 size_of() { (host_exec vit001 cat "$1") </dev/null | wc -c; }
 
 segments() {

@@ -1,0 +1,147 @@
+// classpage - reads a class's hand-ins again and writes one page and one table about them.
+//
+//   classpage --reference logs --html class.html --csv class.csv CLASS
+//
+// CLASS has a directory for each student, in it one for each lab: what labs/collect has unpacked. Nothing in there is
+// believed: each capture is read again, and what the lab claims is looked for in it.
+#include "page.hpp"
+
+using lab::Finding;
+using lab::Run;
+using std::string;
+namespace fs = std::filesystem;
+
+static std::vector<string> directories_in(const fs::path& path) {
+    std::vector<string> names;
+    for (auto& entry : fs::directory_iterator(path))
+        if (entry.is_directory() && !entry.is_symlink()) names.push_back(entry.path().filename());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+// A lab is one that the suite has: nothing else has a reference run.
+static std::vector<Run> read_class(const fs::path& path, const fs::path& reference) {
+    std::vector<Run> runs;
+    for (auto& student : directories_in(path))
+        for (auto& lab : directories_in(path / student))
+            if (fs::exists(reference / lab / "checks.txt"))
+                runs.push_back(lab::read_run(student, lab, path / student / lab));
+    return runs;
+}
+
+static std::vector<lab::Question> questions_of(const fs::path& reference) {
+    std::vector<lab::Question> questions;
+    for (auto& lab : directories_in(reference))
+        for (auto& asked : lab::read_questions(reference / lab / "transcript.txt"))
+            questions.push_back({lab, asked.question, asked.turned_out, asked.step, {}});
+    return questions;
+}
+
+static void count_answers(const std::vector<Run>& runs, std::vector<lab::Question>& questions) {
+    for (auto& run : runs)
+        for (auto& said : run.predictions)
+            for (auto& question : questions)
+                if (question.lab == run.lab && question.text == said.question) ++question.answers[said.predicted];
+}
+
+// The transcript shows the checks that the list has: neither was edited alone.
+static void compare_transcript(Finding& finding) {
+    std::multiset<string> listed, printed;
+    const string ok = "  ok: ";
+    for (auto& check : finding.run->checks)
+        if (check.passed) listed.insert(check.text);
+    for (auto& line : lab::lines_of(finding.run->directory + "/transcript.txt"))
+        if (line.compare(0, ok.size(), ok) == 0) printed.insert(line.substr(ok.size(), lab::most_text));
+    if (listed != printed) finding.look_at.push_back("transcript and list of checks differ");
+}
+
+static Finding examine(const Run& run, const std::vector<lab::Check>& reference) {
+    Finding finding;
+    finding.run = &run;
+    finding.look_at = run.remarks;
+    lab::Evidence evidence(run, finding);
+    lab::verify(reference, evidence, finding);
+    compare_transcript(finding);
+    size_t failed = 0;
+    for (auto& check : run.checks) failed += !check.passed;
+    if (failed) finding.look_at.push_back(std::to_string(failed) + " checks failed");
+    if (run.word.empty()) finding.look_at.push_back("no token: run without --student");
+    else if (run.packets_with_word == 0)
+        finding.look_at.push_back("the student's word " + run.word + " is in no packet");
+    return finding;
+}
+
+// Two captures with one pair of initial sequence numbers, or one SYN's microsecond, are one capture.
+template <typename Mark>
+static void find_copies(std::vector<Finding>& findings, std::set<Mark> Finding::*marks, const string& what) {
+    std::map<Mark, std::vector<size_t>> owners;
+    for (size_t i = 0; i < findings.size(); ++i)
+        for (auto& mark : findings[i].*marks) owners[mark].push_back(i);
+    for (auto& finding : findings) {
+        std::set<size_t> others;
+        for (auto& mark : finding.*marks) others.insert(owners[mark].begin(), owners[mark].end());
+        others.erase(size_t(&finding - findings.data()));
+        if (others.empty()) continue;
+        const Run& first = *findings[*others.begin()].run;
+        string more = others.size() > 1 ? " and " + std::to_string(others.size() - 1) + " more" : "";
+        string copy = "a copy: the same ";
+        copy.append(what).append(" as ").append(first.student).append("'s ").append(first.lab).append(more);
+        finding.look_at.push_back(copy);
+    }
+}
+
+static std::vector<Run> reference_runs(const fs::path& reference) {
+    std::vector<Run> runs;
+    for (auto& lab : directories_in(reference))
+        runs.push_back(lab::read_run("the reference run", lab, reference / lab));
+    return runs;
+}
+
+static std::vector<Finding> examine_all(const std::vector<Run>& runs, const std::vector<Run>& references) {
+    std::vector<Finding> findings;
+    std::map<string, const Run*> reference_of;
+    for (auto& reference : references) reference_of[reference.lab] = &reference;
+    for (auto& run : runs) findings.push_back(examine(run, reference_of.at(run.lab)->checks));
+    for (auto& reference : references) {  // to be compared with, no more
+        Finding finding;
+        finding.run = &reference;
+        lab::Evidence evidence(reference, finding);
+        findings.push_back(std::move(finding));
+    }
+    find_copies(findings, &Finding::initial, "initial sequence numbers");
+    find_copies(findings, &Finding::times, "times of SYNs");
+    findings.resize(runs.size());
+    return findings;
+}
+
+template <typename Write>
+static void write_file(const string& path, Write write) {
+    if (path.empty()) return;
+    FILE* file = fopen(path.c_str(), "we");
+    if (!file) throw std::system_error(errno, std::generic_category(), "write " + tcp::printable(path));
+    write(file);
+    bool failed = ferror(file);
+    if (fclose(file) || failed)
+        throw std::system_error(errno, std::generic_category(), "write " + tcp::printable(path));
+}
+
+int main(int argc, char** argv) try {
+    string reference = "logs", html, csv;
+    auto operands =
+        tcp::parse_options(argc, argv, "[options] CLASS",
+                           {{0, "reference", "DIR", "the reference runs (logs)", [&](auto v) { reference = v; }},
+                            {0, "html", "FILE", "write the page there", [&](auto v) { html = v; }},
+                            {0, "csv", "FILE", "write the table there", [&](auto v) { csv = v; }}},
+                           1, 1);
+    tcp::open_standard_descriptors();
+    auto runs = read_class(operands[0], reference);
+    auto references = reference_runs(reference);
+    auto questions = questions_of(reference);
+    count_answers(runs, questions);
+    auto findings = examine_all(runs, references);
+    write_file(html, [&](FILE* file) { lab::Page(file, findings, questions).write(); });
+    write_file(csv, [&](FILE* file) { lab::Page(file, findings, questions).write_csv(); });
+    size_t look = 0;
+    for (auto& finding : findings) look += !finding.look_at.empty();
+    printf("%zu hand-ins, %zu to look at\n", findings.size(), look);
+} catch (const std::exception& error) { return tcp::report(error); }

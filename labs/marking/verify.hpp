@@ -1,0 +1,159 @@
+// verify.hpp - a hand-in's capture is read again, and the packets and states that the lab claims are looked for in it. What the
+// lab claims stands in the suite's own reference run; what the student's files say they found is not asked.
+#pragma once
+#include <set>
+#include "../trace/expectation.hpp"
+#include "../trace/reconstruction.hpp"
+#include "handin.hpp"
+
+namespace lab {
+
+/// What one hand-in of one lab is worth.
+struct Finding {
+    const Run* run = nullptr;
+    size_t shown_again = 0, not_shown = 0, only_claimed = 0;  // of the reference run's checks
+    std::vector<string> missing;                              // what the capture does not show
+    std::set<std::pair<uint32_t, uint32_t>> initial;  // both sides' first sequence numbers: a connection's fingerprint
+    std::set<int64_t> times;                          // of the SYNs, in microseconds since 1970
+    std::vector<string> look_at;                      // by eye, and why
+};
+
+/// All connections that a run's captures have, with the pictures of what happened in them.
+struct Evidence {
+    std::vector<Capture> captures;
+    std::vector<Picture> pictures;
+
+    explicit Evidence(const Run& run, Finding& finding) {
+        std::vector<Observation> observations;
+        int file = 0;
+        for (auto& path : run.observed) read_observations(path, file++, observations);
+        captures.reserve(run.captures.size());
+        for (auto& path : run.captures) {
+            try {
+                captures.push_back(read_capture(path));
+            } catch (const Unreadable& error) { finding.look_at.push_back(error.what()); }
+        }
+        for (auto& capture : captures) draw(capture, observations, finding);
+    }
+
+private:
+    void draw(const Capture& capture, const std::vector<Observation>& observations, Finding& finding) {
+        const size_t most = 200;  // connections; labs that make more of them claim nothing of each
+        size_t contradictions = 0;
+        for (size_t i = 0; i < std::min(most, capture.connections.size()); ++i) {
+            const Connection& c = capture.connections[i];
+            if (c.whole && c.sender[server].known) {
+                finding.initial.insert({c.sender[client].base, c.sender[server].base});
+                finding.times.insert(c.segments[0].time);
+            }
+            Reconstruction reconstruction(capture, c, observations);
+            Clocks clocks;
+            reconstruction.measure(clocks);
+            reconstruction.observe(clocks);
+            pictures.push_back(reconstruction.finish());
+            for (auto& remark : pictures.back().remarks) contradictions += remark.compare(0, 2, "!!") == 0;
+        }
+        if (contradictions)
+            finding.look_at.push_back(std::to_string(contradictions) + " contradictions between states and segments");
+    }
+};
+
+/// Each claim finds a connection of its own: the most of them that can be true at once (augmenting paths).
+class Matching {
+    const std::vector<std::vector<bool>>& fits_;
+    std::vector<int> taken_by_;  // connection -> claim
+    bool place(size_t claim, std::vector<bool>& tried) {
+        for (size_t c = 0; c < taken_by_.size(); ++c) {
+            if (!fits_[claim][c] || tried[c]) continue;
+            tried[c] = true;
+            if (taken_by_[c] < 0 || place(size_t(taken_by_[c]), tried)) {
+                taken_by_[c] = int(claim);
+                return true;
+            }
+        }
+        return false;
+    }
+
+public:
+    std::vector<int> connection_of;  // -1: none
+    Matching(const std::vector<std::vector<bool>>& fits, size_t connections)
+        : fits_(fits), taken_by_(connections, -1), connection_of(fits.size(), -1) {
+        for (size_t claim = 0; claim < fits.size(); ++claim) {
+            std::vector<bool> tried(connections);
+            place(claim, tried);
+        }
+        for (size_t c = 0; c < connections; ++c)
+            if (taken_by_[c] >= 0) connection_of[size_t(taken_by_[c])] = int(c);
+    }
+};
+
+/// Something a capture and its states can show: "ana's packets: C:SYN ...", "ana is FIN_WAIT2", "peer-of ana is CLOSE_WAIT".
+struct Showable {
+    string text, who, expectation;
+    std::optional<State> state;
+    int side = client;
+};
+inline std::optional<Showable> showable(const string& text) {
+    const string packets = "'s packets: ", is = " is ", peer = "peer-of ";
+    Showable claim;
+    claim.text = text;
+    if (size_t at = text.find(packets); at != text.npos) {
+        claim.who = text.substr(0, at);
+        claim.expectation = text.substr(at + packets.size()) + " ...";  // the lab looked before the connection's end
+        return claim;
+    }
+    size_t at = text.find(is);
+    if (at == text.npos) return {};
+    claim.who = text.substr(0, at);
+    claim.state = state_named(text.substr(at + is.size()));
+    if (claim.who.compare(0, peer.size(), peer) == 0) {
+        claim.side = server;
+        claim.who.erase(0, peer.size());
+    }
+    if (!claim.state || claim.who.find(' ') != claim.who.npos) return {};
+    return claim;
+}
+
+inline bool shows(const Picture& picture, const Showable& claim) {
+    if (!claim.state) {
+        Events events(*picture.connection);
+        return Automaton(claim.expectation, *picture.connection, events.all()).run().as_expected;
+    }
+    for (auto& row : picture.rows)
+        if (row.cell[claim.side].claim != Claim::none && row.cell[claim.side].state == *claim.state) return true;
+    return false;
+}
+
+/// Looks for everything that the reference run claims: whoever has a name in the lab gets the connection that shows most of what is
+/// said of it, and none that another needs to show all.
+inline void verify(const std::vector<Check>& reference, const Evidence& evidence, Finding& finding) {
+    std::map<string, std::vector<Showable>> said_of;
+    for (auto& check : reference) {
+        auto claim = showable(check.text);
+        if (claim && !evidence.captures.empty()) said_of[claim->who].push_back(*claim);
+        else ++finding.only_claimed;
+    }
+    std::vector<std::vector<bool>> fits;
+    for (auto& [who, claims] : said_of) {
+        fits.emplace_back();
+        for (auto& picture : evidence.pictures)
+            fits.back().push_back(
+                std::all_of(claims.begin(), claims.end(), [&](auto& c) { return shows(picture, c); }));
+    }
+    Matching matching(fits, evidence.pictures.size());
+    size_t number = 0;
+    for (auto& [who, claims] : said_of) {
+        bool all = matching.connection_of[number++] >= 0;
+        for (auto& claim : claims) {
+            bool found = all || std::any_of(evidence.pictures.begin(), evidence.pictures.end(),
+                                            [&](auto& picture) { return shows(picture, claim); });
+            if (found) ++finding.shown_again;
+            else ++finding.not_shown;
+            if (!found && finding.missing.size() < 5) finding.missing.push_back(claim.text);
+        }
+        if (!all && finding.missing.size() < 5)
+            finding.missing.push_back("all that is said of " + who + " in one connection");
+    }
+}
+
+}  // namespace lab

@@ -1,0 +1,147 @@
+// Hand-ins: packed with what a teacher can check, unpacked with distrust, read again; copies and forgeries are found.
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <fstream>
+#include <sstream>
+
+using namespace test;
+
+namespace {
+
+// What a class hands in: one real run of lab 03 for each student, in logs of its own.
+struct Class : Directory {
+    std::string output;
+    int run(const std::string& command) {
+        return finish(popen(("cd " + path + " && { " + command + "; } 2>&1 </dev/null").c_str(), "r"), output);
+    }
+    // `name` does lab 03 with their own word, and predicts one of its questions.
+    std::string does_the_lab(const std::string& name) {
+        std::string log = path + "/" + name;
+        int status = run("top=" + top + "; . $top/labs/script/student.sh; LAB_WORD=$(word_of " + name +
+                         " 03-missing-close abc) LAB_PREPARED=yes $top/labs/run --logs " + log + " 03 && set -- " +
+                         log + "/03*/20* && sign_run $1 " + name +
+                         " 03-missing-close abc && printf \"step 6: %s\\n  predicted: yes\\n\" "
+                         "\"$(sed -n '/^== Step 6/,/^= /s/^? //p' $1/transcript.txt)\" >$1/predictions.txt");
+        INFO(output);
+        REQUIRE(status == 0);
+        return log;
+    }
+    int hands_in(const std::string& name, const std::string& as = "") {
+        return run("mkdir -p in; " + top + "/labs/handin --student " + name + " --logs " + path + "/" + name +
+                   " -o in/handin-" + (as.empty() ? name : as) + ".tar.gz");
+    }
+    // The row of `student` in the table.
+    std::string row(const std::string& student) {
+        std::ifstream table(path + "/class.csv");
+        for (std::string line; std::getline(table, line);)
+            if (line.find("\"" + student + "\"") == 0) return line;
+        return "";
+    }
+    int collect() { return run(top + "/labs/collect -o class in"); }
+    std::string page() {
+        std::ifstream file(path + "/class.html");
+        std::stringstream all;
+        all << file.rdbuf();
+        return all.str();
+    }
+    const std::string top = std::filesystem::current_path();
+};
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("hand-ins: an honest one is shown again, copies and forgeries are told", "[labs][marking]") {
+    if (system("unshare -n true 2>/dev/null")) {
+        WARN("no namespaces here: skipped");
+        return;
+    }
+    Class all;
+    std::string ann = all.does_the_lab("ann");
+    REQUIRE(all.hands_in("ann") == 0);
+    CHECK(has(all.output, "packed 1 labs of ann"));
+
+    // Another name on ann's run; ann's capture under a transcript of one's own; the suite's reference run.
+    REQUIRE(all.run("cp -r ann bob && set -- bob/03*/20* && . " + all.top +
+                    "/labs/script/student.sh && sign_run $1 bob 03-missing-close abc && "
+                    "sed -i 's/ok: buggy says fin peer=/ok: bob says everything/' $1/transcript.txt") == 0);
+    REQUIRE(all.hands_in("bob") == 0);
+    REQUIRE(all.run("mkdir -p eve/03-missing-close/20991231T000000Z-netns && set -- eve/03*/20* && cp " + all.top +
+                    "/logs/03-missing-close/*.* $1 && . " + all.top +
+                    "/labs/script/student.sh && sign_run $1 eve 03-missing-close abc") == 0);
+    REQUIRE(all.hands_in("eve") == 0);
+    CHECK(has(all.output, "03-missing-close: no predictions"));
+    // A capture that is another lab's, and a file that was changed after it was packed.
+    REQUIRE(all.run("cp -r ann ida && set -- ida/03*/20* && cp " + all.top +
+                    "/logs/09-half-close/vit001.pcap $1/ && . " + all.top +
+                    "/labs/script/student.sh && sign_run $1 ida 03-missing-close abc") == 0);
+    REQUIRE(all.hands_in("ida") == 0);
+    REQUIRE(
+        all.run(
+            "mkdir x && tar -C x -xzf in/handin-ida.tar.gz && echo more >>x/handin-ida/03-missing-close/checks.txt && "
+            "tar -C x -czf in/handin-ida.tar.gz handin-ida") == 0);
+
+    int status = all.collect();
+    INFO(all.output);
+    REQUIRE(status == 0);
+    INFO(all.run("cat class.csv") << all.output);
+    CHECK(has(all.row("ann"), "a copy: the same initial sequence numbers as bob's 03-missing-close"));
+    CHECK(!has(all.row("ann"), "no packet"));
+    CHECK(has(all.row("bob"), "is in no packet"));
+    CHECK(has(all.row("bob"), "transcript and list of checks differ"));
+    CHECK(has(all.row("eve"), "as the reference run's 03-missing-close"));
+    CHECK(has(all.row("eve"), "is in no packet"));
+    CHECK(has(all.row("ida"), "changed after it was packed: 03-missing-close/checks.txt"));
+    CHECK(has(all.page(), "ida</b>, 03-missing-close: the capture does not show: "));
+    CHECK(has(all.page(), "predictions 1 of 1"));
+
+    // Without the forgers nothing of ann's is to be looked at.
+    REQUIRE(all.run("rm in/handin-[!a]*") == 0);
+    REQUIRE(all.collect() == 0);
+    INFO(all.row("ann"));
+    CHECK(has(all.row("ann"), ",shown again,"));
+}
+
+TEST_CASE("hand-ins: what is no plain archive of plain files is refused, and nothing leaves its place",
+          "[labs][marking]") {
+    Class all;
+    REQUIRE(all.run("mkdir -p in a/handin-x/03-missing-close && echo x >a/handin-x/03-missing-close/transcript.txt") ==
+            0);
+    std::vector<std::pair<std::string, std::string>> archives{
+        {"link", "ln -s /etc/passwd a/handin-x/03-missing-close/checks.txt"},
+        {"hard", "ln a/handin-x/03-missing-close/transcript.txt a/handin-x/03-missing-close/checks.txt"},
+        {"fifo", "mkfifo a/handin-x/03-missing-close/checks.txt"},
+        {"deep", "mkdir -p a/handin-x/03-missing-close/a/b && touch a/handin-x/03-missing-close/a/b/c"},
+        {"name", "touch \"a/handin-x/03-missing-close/$(printf \"a\\nb\")\""},
+        {"dash", "touch a/handin-x/03-missing-close/-rf"},
+    };
+    for (auto& [name, make] : archives) {
+        INFO(name);
+        REQUIRE(all.run("rm -rf a/handin-x/03-missing-close/[!t]* a/handin-x/03-missing-close/-rf; " + make +
+                        " && tar -C a -czf in/handin-" + name + ".tar.gz handin-x") == 0);
+    }
+    REQUIRE(all.run("touch in/out.txt && tar -czf in/handin-parent.tar.gz -P a/../in/out.txt && tar -czf "
+                    "in/handin-absolute.tar.gz -P " +
+                    all.path +
+                    "/in/out.txt && head -c 300000000 /dev/zero | gzip >in/handin-bomb.tar.gz && "
+                    "head -c 1000 /dev/urandom >in/handin-noise.tar.gz") == 0);
+    CHECK(all.collect() == 1);
+    INFO(all.output);
+    for (std::string name : {"link", "hard", "fifo", "deep", "name", "dash", "parent", "absolute", "bomb", "noise"})
+        CHECK(has(all.output, "refused: handin-" + name + ".tar.gz: "));
+    CHECK(count(all.output, "refused: ") == 10);
+}
+
+TEST_CASE("hand-ins: what a student's files say is shown escaped", "[labs][marking]") {
+    Class all;
+    REQUIRE(all.run("mkdir -p in a/handin-x/03-missing-close && cd a/handin-x/03-missing-close && "
+                    "printf \"ok\\t1\\t<script>alert(1)</script>\\n\" >checks.txt && "
+                    "printf \"step 6: <b>\\033[31m\\n  predicted: <img src=x>\\n\" >predictions.txt && "
+                    "printf \"name =cmd()\\033[2J<i>\\nnonce 1\\n\" >student.txt && echo x >remarks.txt && cd ../.. && "
+                    "tar -czf ../in/handin-=x.tar.gz handin-x") == 0);
+    REQUIRE(all.collect() == 0);
+    INFO(all.output);
+    for (std::string bad : {"<script", "<img", "<i>", "\033"}) CHECK(!has(all.page() + all.output, bad));
+    CHECK(has(all.page(), "_x"));
+}

@@ -410,6 +410,7 @@ TEST_CASE("an interrupted run leaves no process, port, namespace or file behind"
             if (signal == SIGKILL && backend == "loopback") continue;  // there the longest life of each program ends it
             Directory logs, temporary;
             Shell shell;
+            auto before = dead_locks(shell);
             setenv("LAB_TEST_MARK", shell.mark.c_str(), 1);
             setenv("LAB_PREPARED", "yes", 1);
             setenv("TMPDIR", temporary.path.c_str(), 1);

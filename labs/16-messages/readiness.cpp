@@ -36,13 +36,12 @@ static void watch(const tcp::Connection& connection) {
 }
 
 int main(int argc, char** argv) try {
-    auto operands =
-        tcp::parse_options(argc, argv, "[options] [port]",
-                           {{'e', "edge", nullptr, "edge-triggered: EPOLLET", [](auto) { edge = true; }},
-                            {'n', "bytes", "N", "read at most N at once (3)",
-                             [](auto v) { bytes = tcp::bytes("--bytes", v, "1", "64k"); }},
-                            {'d', "drain", nullptr, "at each event read until EAGAIN", [](auto) { drain = true; }}},
-                           0, 1);
+    auto operands = tcp::parse_options(
+        argc, argv, "[options] [port]",
+        {{0, "edge", nullptr, "edge-triggered: EPOLLET", [](auto) { edge = true; }},
+         {0, "bytes", "N", "read at most N at once (3)", [](auto v) { bytes = tcp::bytes("--bytes", v, "1", "64k"); }},
+         {'d', "drain", nullptr, "at each event read until EAGAIN", [](auto) { drain = true; }}},
+        0, 1);
     int port = operands.empty() ? 8990 : tcp::number("port", operands[0], "0", "65535");
     tcp::open_standard_descriptors();
     tcp::Descriptor listener = tcp::listening_socket(*tcp::numeric_address("0.0.0.0", port), SOMAXCONN, true);

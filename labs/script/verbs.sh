@@ -170,7 +170,10 @@ start() {
 launch() {
     name=$1 host=$2 key=$(key "$1")
     shift 2
-    for finished in $started; do ! gone "$finished" || close_input "$finished"; done
+    for fd in 3 4 5 6 7 8 9; do
+        eval "finished=\${input_$fd:-}"
+        [ -z "$finished" ] || ! gone "$finished" || close_input "$finished"
+    done
     fd=${free_fds%% *}
     [ -n "$fd" ] || fail "fewer than eight programs at once"
     free_fds=${free_fds#"$fd"} free_fds=${free_fds# }
@@ -182,12 +185,19 @@ launch() {
         host_exec "$host" $raise timeout --foreground -k 5 "$longest_life" sh -c '
             read -r line </proc/$$/stat && echo "$line" >"${TCP_LAB_RUN:-$0}/$1.pid" && shift && exec "$@"' "$LAB_LOG" "$name" "$@"
     ) <"$LAB_LOG/.$name.in" >"${output:-$LAB_LOG/$name.out}" 2>"$LAB_LOG/$name.err" &
-    eval "job_$key=$! host_$key=$host fd_$key=$fd"
+    eval "job_$key=$! host_$key=$host fd_$key=$fd input_$fd=\$name"
     started="$started $name"
     eventually has_pid "$name" || fail "$name starts" cat "$LAB_LOG/$name.err"
     rm -f "$LAB_LOG/.$name.in"
 }
-key() { printf %s "$1" | tr -c 'a-zA-Z0-9' _; }
+# key NAME: what stands for it in the names of variables.
+key() {
+    word=$1
+    while case $word in *[!a-zA-Z0-9_]*) true ;; *) false ;; esac do
+        word=${word%%[!a-zA-Z0-9_]*}_${word#*[!a-zA-Z0-9_]}
+    done
+    printf %s "$word"
+}
 of() { eval "printf %s \"\${$1_$(key "$2"):-}\""; } # of job ana: what the shell knows about a started program
 # A program's record is its line of /proc/PID/stat, written on its host: pid, start time. From a real host we take the pid.
 has_pid() {
@@ -214,7 +224,7 @@ eof() {
 close_input() {
     fd=$(of fd "$1")
     [ -n "$fd" ] || return 0
-    eval "exec $fd>&-; fd_$(key "$1")="
+    eval "exec $fd>&-; fd_$(key "$1")='' input_$fd=''"
     free_fds="$fd $free_fds"
 }
 

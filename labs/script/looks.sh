@@ -54,13 +54,19 @@ no_timer='off|[0-9] *$' # as netstat prints it, or ss
 # A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death.
 local_of() { sed -n 's/.* connected .*local=\([][0-9A-Fa-f.:]*\) *$/\1/p' "$LAB_LOG/$1.err" | tail -n 1; }
 port_of() { local_of "$1" | sed 's/.*://'; }
-# row_of LOOK [peer-of] NAME: that socket's row of `sockets` or `timers`.
+# row_of LOOK [peer-of] NAME: that socket's row of `sockets` or `timers`. [fd98::2]:40000 is fd98::2:40000 to netstat, and to a
+# listener of both families 10.98.0.2 is ::ffff:10.98.0.2.
 row_of() {
     if [ "$2" = peer-of ]; then
-        "$1" vit001 | awk -v a="$(local_of "$3")" '$5 == a'
+        "$1" vit001 | row_with "$(local_of "$3")" 5
     else
-        "$1" "$(of host "$2")" | awk -v a="$(local_of "$2")" '$4 == a'
+        "$1" "$(of host "$2")" | row_with "$(local_of "$2")" 4
     fi
+}
+row_with() {
+    awk -v a="$1" -v column="$2" '
+        function plain(address) { gsub(/[][]|%[^:]*/, "", address); sub(/^::ffff:/, "", address); return address }
+        plain($column) == plain(a)'
 }
 state() { row_of sockets "$@" | awk '{ s = $6 } END { print s ? s : "gone" }'; }
 recv_q() { row_of sockets "$@" | awk '{ print $2 }'; }

@@ -420,8 +420,8 @@ draw() {
         case $file in */tcpdump-*.err) ;; *) [ ! -s "$file" ] || set -- "$@" --log "$file" ;; esac
     done
     for host in vit001 vit002 vit003; do
-        eval "address=\${address_$host:-}"
-        [ -z "$address" ] || set -- "$@" --host "$address=$host"
+        eval "addresses=\"\${address_$host:-} \${address6_$host:-} \${link_$host:-}\""
+        for address in $addresses; do set -- "$@" --host "$address=$host"; done
     done
     for file in "$LAB_LOG"/vit00[123].pcap; do
         [ -s "$file" ] || continue

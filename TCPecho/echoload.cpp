@@ -13,7 +13,7 @@
 static Plan plan;
 static Results results;
 static bool somebody_elses = false;
-static std::string format = "text", histogram;
+static std::string format = "text", histogram, each;
 static std::vector<std::string> merged;
 static volatile sig_atomic_t stopped = 0;
 
@@ -104,6 +104,7 @@ static std::vector<tcp::Option> option_table() {
          [](auto v) { plan.deadline = tcp::duration("--deadline", v, "1ms", "10m"); }},
         {0, "format", "F", "text, json or csv", [](auto v) { format = v; }},
         {0, "histogram", "FILE", "write the histograms to FILE", [](auto v) { histogram = v; }},
+        {0, "each", "FILE", "write when each connection began, was answered, closed", [](auto v) { each = v; }},
         {0, "merge", "FILE", "add FILE's histograms; without host: print them", [](auto v) { merged.push_back(v); }},
         tcp::socket_options_go_to(plan.options),
         {0, "yes", nullptr, "the address is not ours, and I may", [](auto) { somebody_elses = true; }},
@@ -119,6 +120,7 @@ static bool parse(int argc, char** argv) {
     if (plan.size == 0) plan.size = plan.mode == Mode::stream ? 64 << 20 : 64;
     if (plan.length.count() == 0) plan.length = std::chrono::seconds(plan.requests == UINT64_MAX ? 5 : 600);
     if (plan.mode == Mode::idle) plan.requests = plan.clients;
+    plan.each = !each.empty();
     if (operands.empty()) return false;
     int port = operands.size() > 1 ? tcp::number("port", operands[1], "1", "65535") : 8990;
     plan.server = server_address(operands[0], port);
@@ -134,6 +136,7 @@ int main(int argc, char** argv) try {
     }
     for (auto& path : merged) merge(results, path);
     if (!histogram.empty()) save(results, histogram);
+    if (!each.empty()) save_each(results, each);
     if (format == "text") print_text(plan, results);
     if (format == "json") print_json(plan, results);
     if (format == "csv") print_csv(plan, results);

@@ -2,6 +2,7 @@
 #pragma once
 #include "../program.hpp"
 
+#include <array>
 #include <fstream>
 #include <map>
 #include <numeric>
@@ -46,7 +47,8 @@ struct Results {
     uint64_t requests = 0, bytes = 0, retried_syns = 0, failed = 0;
     size_t open = 0, most_open = 0;
     std::map<std::string, uint64_t> errors;
-    double elapsed = 0, processor = 0;  // seconds; share of one processor
+    std::vector<std::array<tcp::Duration, 3>> each;  // began, answered, closed, since the start of the run
+    double elapsed = 0, processor = 0;               // seconds; share of one processor
     double per_second(uint64_t n) const { return elapsed > 0 ? double(n) / elapsed : 0; }
 };
 
@@ -59,6 +61,14 @@ inline void save(const Results& results, const std::string& path) {
         }
         file << name << ' ' << h.max() << " 0\n";
     }
+    if (!file.flush()) tcp::fail("write " + path);
+}
+/// A line for each connection, in the order of their ends; microseconds.
+inline void save_each(const Results& results, const std::string& path) {
+    std::ofstream file(path);
+    file << "began_us,answered_us,closed_us\n";
+    for (auto& times : results.each)
+        file << times[0].count() / 1000 << ',' << times[1].count() / 1000 << ',' << times[2].count() / 1000 << '\n';
     if (!file.flush()) tcp::fail("write " + path);
 }
 inline void merge(Results& results, const std::string& path) {

@@ -19,15 +19,16 @@ struct Plan {
     uint64_t clients = 1, requests = UINT64_MAX, size = 0;
     tcp::Duration length{}, hold{}, warm_up{}, deadline = std::chrono::seconds(10);
     std::vector<tcp::Socket_option> options;
+    bool each = false;  // keep what times each connection had
 };
 
 struct Client {
     enum { closed, connecting, waiting, holding } state = closed;
     tcp::Descriptor socket;
     uint64_t sent = 0, received = 0;
-    Time began, asked;   // of connect(), or of the request; of send()
-    size_t pattern = 0;  // where its bytes start in the pattern: no two neighbours send the same
-    Time alarm{};        // holds, or pauses after a failure, until then
+    Time began, asked, answered;  // at connect(), or at the request; at send(); with the last byte
+    size_t pattern = 0;           // where its bytes start in the pattern: no two neighbours send the same
+    Time alarm{};                 // holds, or pauses after a failure, until then
     bool asks() const { return state == connecting || state == waiting; }
 };
 
@@ -195,6 +196,7 @@ private:
         measure(results_.wait, now_ - client.asked);
         measure(results_.total, now_ - client.began);
         if (now_ >= counts_from_) ++results_.requests;
+        client.answered = now_;
         client.state = Client::holding;
         if (plan_.mode == Mode::idle) return;  // until the end of the run
         if (plan_.hold.count()) later(client, plan_.hold);
@@ -219,6 +221,8 @@ private:
     }
     void close(Client& client) {
         if (client.state != Client::closed) --results_.open;
+        if (client.state == Client::holding && plan_.each)
+            results_.each.push_back({client.began - start_, client.answered - start_, Clock::now() - start_});
         client.socket.close();
         client.state = Client::closed;
     }

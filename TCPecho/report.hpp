@@ -60,6 +60,7 @@ inline void print_csv(const Plan& plan, const Results& r) {
         const char* name = time.c_str();
         printf(",%s_p50_us,%s_p95_us,%s_p99_us,%s_max_us", name, name, name, name);
     }
+    printf(",errors");
     printf("\n%s,%lu,%lu,%.6f,%.6f,%lu,%.1f,%.2f,%lu,%lu,%.3f", plan.mode_name.c_str(), plan.clients, plan.size,
            double(plan.hold.count()) / 1e9, r.elapsed, r.requests, r.per_second(r.requests),
            r.per_second(r.bytes) / 1e6, r.failed, r.retried_syns, r.processor);
@@ -67,5 +68,7 @@ inline void print_csv(const Plan& plan, const Results& r) {
         printf(",%.1f,%.1f,%.1f,%.1f", double(h.quantile(0.5)) / 1e3, double(h.quantile(0.95)) / 1e3,
                double(h.quantile(0.99)) / 1e3, double(h.max()) / 1e3);
     }
-    printf("\n");
+    const char* before = ",";
+    for (auto& [kind, count] : r.errors) printf("%s%lu %s", std::exchange(before, "; "), count, kind.c_str());
+    printf("%s\n", r.errors.empty() ? before : "");
 }

@@ -87,15 +87,15 @@ TEST_CASE("compare: the family and a server of the student's own, with and witho
         }
     }
     CHECK_THAT(shell.output, ContainsSubstring("\nhold 0\n") && ContainsSubstring("\nhold 50ms\n") &&
-                                 ContainsSubstring("one by one all at once  measured"));
-    if (system("command -v gnuplot >/dev/null")) {
-        CHECK_THAT(shell.output, ContainsSubstring("(no gnuplot, no chart)"));
-    } else {
-        std::ifstream file(shell.dir + "/chart.svg");
-        std::string chart((std::istreambuf_iterator<char>(file)), {});
-        CHECK_THAT(chart, ContainsSubstring("TCPmechod") && ContainsSubstring("mine") &&
-                              ContainsSubstring("clients x hold") && ContainsSubstring("</svg>"));
-    }
+                                 ContainsSubstring("server        n  1-by-1    done "));
+    std::istringstream shown(shell.output);
+    for (std::string line; std::getline(shown, line);)
+        if (line.rfind("2 processors", 0) != 0 && line.find(shell.dir) == std::string::npos) CHECK(line.size() <= 80);
+    std::ifstream file(shell.dir + "/chart.svg");
+    std::string chart((std::istreambuf_iterator<char>(file)), {});
+    for (auto part : {"2 clients at once, each stays for 50ms", ">TCPmechod</text>", ">mine</text>",
+                      "one by one: 100 ms", "Connections a second", "</svg>"})
+        CHECK_THAT(chart, ContainsSubstring(part));
     CHECK(shell.processes() == 0);
 }
 
@@ -104,8 +104,68 @@ TEST_CASE("compare: a server that does not listen is told, the others are measur
     shell.program("broken", "echo no licence >&2; exit 1");
     CHECK(shell.run("exec timeout 100 labs/compare -o $dir -c 1 -H 0 -t 10ms $dir/broken") == 1);
     CAPTURE(shell.output);
-    CHECK_THAT(shell.output, ContainsSubstring("does not listen; it says: no licence"));
+    CHECK_THAT(shell.output, ContainsSubstring("broken      does not listen on port ") &&
+                                 ContainsSubstring("; it says: no licence\n"));
     CHECK(shell.table().size() == 5);
+}
+
+TEST_CASE("compare: what a student's server does wrong stands in its row, and costs seconds", "[compare]") {
+    Shell shell;
+    std::string programs = (getenv("BIN") ? getenv("BIN") : "bin") + std::string("/");
+    Listener somewhere;
+    std::string port = std::to_string(somewhere.port());
+    somewhere.close();
+    shell.program("elsewhere", "exec " + programs + "seqserver " + port);
+    shell.program("wrong", "exec " + programs + "faultserver \"$1\"");
+    shell.program("deaf", "exec sleep 60");
+    shell.program("silent", "exec " + programs + "seqserver --bug no-close \"$1\"");
+    auto started = Clock::now();
+    CHECK(shell.run("exec timeout 100 labs/compare -o $dir -c 2 -H '0 20ms' -t 10ms $dir/elsewhere $dir/wrong "
+                    "$dir/deaf $dir/silent") == 1);
+    CAPTURE(shell.output);
+    CHECK(Clock::now() - started < 100s);
+    CHECK_THAT(shell.output, ContainsSubstring("elsewhere   does not listen on port ") &&
+                                 ContainsSubstring(", but on " + port + "\n"));
+    CHECK_THAT(shell.output, ContainsSubstring("wrong       the client that comes first: 1 wrong bytes\n"));
+    CHECK_THAT(shell.output, ContainsSubstring("deaf        does not listen on port "));
+    CHECK_THAT(shell.output, ContainsSubstring(" not closed\n"));
+    CHECK(shell.table().size() == 12);  // the suite's five and the one that does not close
+    CHECK(shell.processes() == 0);
+}
+
+TEST_CASE("compare: rows appear as they are measured", "[compare]") {
+    Shell shell;
+    FILE* pipe = shell.start("exec timeout 100 labs/compare -o $dir -c 1 -H 0 -t 400ms");
+    char line[300] = "";
+    while (fgets(line, sizeof line, pipe) && std::string(line).rfind("seqserver ", 0) != 0) {}
+    CHECK(shell.table().size() == 1);  // the next takes three times 400 ms
+    CHECK(finish(pipe, shell.output) == 0);
+    CHECK(shell.table().size() == 5);
+}
+
+TEST_CASE("whowaits: a table that is none draws nothing, and nothing in it is markup", "[compare]") {
+    Directory directory;
+    std::string
+        table = directory.write(
+            "table.csv",
+            "server,clients,hold,per_s,per_s_low,per_s_high\n<b>x,1,0,10,5,20\n<b>x,nan,0,-1,inf,1e999\n,,,,,\nx\n"),
+        waits = directory.write(
+            "waits.csv", "server,hold,clients,began_us,answered_us,closed_us\na,1s,1,0,5,9\na,1s,1e30,9,,0\nb,<i>,1\n");
+    auto result = run("whowaits", {table, waits});
+    CHECK(result.status == 0);
+    CHECK_THAT(result.out, ContainsSubstring("&lt;b&gt;x") && !ContainsSubstring("<b>") && !ContainsSubstring("<i>") &&
+                               !ContainsSubstring("nan") && !ContainsSubstring("inf\""));
+    CHECK(run("whowaits", {directory.write("empty", ""), directory / "empty"}).status == 0);
+    CHECK(run("whowaits", {directory / "none", waits}).status == 1);
+    CHECK(run("whowaits", {table}).status == 2);
+}
+
+TEST_CASE("the picture in the guide is the one of the table beside it", "[compare]") {
+    auto drawn = run("whowaits", {"logs/13-compare/table.csv", "logs/13-compare/waits.csv"});
+    CHECK(drawn.status == 0);
+    std::ifstream file("logs/13-compare/chart.svg");
+    CHECK((std::string((std::istreambuf_iterator<char>(file)), {}) == drawn.out));
+    CHECK(drawn.out.size() > 10000);
 }
 
 TEST_CASE("compare: a wrong command line is one clear line and exit status 2, and nothing is measured", "[compare]") {

@@ -110,6 +110,29 @@ TEST_CASE("echoload: an idle client that is not answered is told", "[echoload]")
     CHECK_THAT(result.out, ContainsSubstring("\"unanswered\":2"));
 }
 
+TEST_CASE("echoload: when each connection began, was answered, and closed", "[echoload]") {
+    Process server("seqserver", {"0"});
+    Directory directory;
+    auto result =
+        load(server.port(), {"--clients", "3", "--requests", "4", "--hold", "20ms", "--each", directory / "each"});
+    CHECK(result.status == 0);
+    std::ifstream file(directory / "each");
+    std::string line;
+    REQUIRE(std::getline(file, line));
+    CHECK(line == "began_us,answered_us,closed_us");
+    long began = 0, answered = 0, closed = 0, last_closed = 0;
+    int lines = 0;
+    for (; std::getline(file, line); ++lines, last_closed = closed) {
+        CAPTURE(line);
+        REQUIRE(sscanf(line.c_str(), "%ld,%ld,%ld", &began, &answered, &closed) == 3);
+        CHECK(began <= answered);
+        CHECK(closed - answered >= 20'000);  // the hold
+        CHECK(answered >= last_closed);      // one after the other
+    }
+    CHECK(lines == 4);
+    CHECK(load(server.port(), {"--requests", "1", "--each", "/no/such/file"}).status == 1);
+}
+
 TEST_CASE("echoload: with a hold the sequential server takes clients x hold", "[echoload]") {
     Process server("seqserver", {"0"});
     auto result = load(server.port(), {"--clients", "5", "--requests", "5", "--hold", "60ms"});

@@ -1,49 +1,52 @@
-# table.sh - the table of labs/compare, and its chart, out of table.csv in the directory $output.
+# table.sh - the table of labs/compare: its CSV, table.csv in the directory $output, and its rows as they are shown.
 
-table() {
-    awk -F, -v wanted="$1" '
-        function us(x) { return x == "" ? "-" : x < 10000 ? sprintf("%.0f us", x) : x < 1e7 ? sprintf("%.0f ms", x / 1000) : sprintf("%.1f s", x / 1e6) }
-        function s(x) { return x == "" ? "" : sprintf("%.2f s", x) }
-        NR > 1 && $3 == wanted {
-            if (!head++) {
-                printf "\nhold %s\n", $3
-                printf "%-12s %7s", "server", "clients"
-                if ($3 == 0) printf " %9s %9s %9s", "per s", "wait p50", "p99"
-                else printf " %11s %11s %9s %9s", "one by one", "all at once", "measured", "wait p99"
-                printf " %9s %5s %7s %8s %6s %5s %6s\n", "CPU each", "proc.", "threads", "kB", "queue", "SYNs", "failed"
+heading() {
+    echo "server,clients,hold,per_s,wait_p50_us,wait_p99_us,predicted_one_by_one_s,predicted_at_once_s,measured_s,server_cpu_us,processes,threads,kB,queue,retried_syns,failed,client_cpu,per_s_low,per_s_high,server_cpu_low_us,server_cpu_high_us,why"
+}
+# summary NAME HOLD UNCLOSED SAMPLES ROUNDS: the line of the CSV. Of several rounds, the one with the median of connections a
+# second, and how far the others are from it; of the samples, the most.
+summary() {
+    samples=$4 awk -F, -v name="$1" -v hold="$2" -v unclosed="$3" -v hz="$(getconf CLK_TCK)" '
+        BEGIN {
+            while ((getline line < ENVIRON["samples"]) > 0) {
+                split(line, v, " ")
+                for (i = 1; i <= 4; ++i) most[i] = v[i] + 0 > most[i] ? v[i] : most[i] + 0
             }
-            printf "%-12s %7d", $1, $2
-            if ($3 == 0) printf " %9.0f %9s %9s", $4, us($5), us($6)
-            else printf " %11s %11s %9s %9s", s($7), s($8), s($9), us($6)
-            printf " %9s %5d %7d %8d %6d %5d %6d%s\n", us($10), $11, $12, $13, $14, $15, $16, ($17 > 0.9 ? "  (the client is the limit)" : "")
-        }' "$output/table.csv"
+            OFS = ","
+        }
+        $1 == "mode" { for (i = 1; i <= NF; ++i) column[$i] = i; next }
+        {
+            at = ++rounds
+            while (at > 1 && rate[at - 1] > $column["per_s"]) { rate[at] = rate[at - 1]; round[at] = round[at - 1]; --at }
+            rate[at] = $column["per_s"] + 0; round[at] = $0
+            cpu = $column["requests"] && $column["used"] >= 5 ? $column["used"] / hz / $column["requests"] * 1e6 : ""  # less than five ticks are no measurement
+            if (cpu != "") { if (low == "" || cpu < low) low = cpu; if (cpu > high) high = cpu; cpus += cpu; ++counted }
+            failed += $column["failed"]; syns += $column["retried_syns"]; answered += $column["requests"]
+            if ($column["errors"] != "") why = $column["errors"]
+        }
+        END {
+            split(round[int((rounds + 1) / 2)], v, ",")
+            n = v[column["clients"]]; h = v[column["hold_s"]]
+            if (unclosed) why = why (why ? "; " : "") unclosed " not closed"
+            if (!answered) why = why (why ? "; " : "") "no echo"
+            print name, n, hold, v[column["per_s"]], v[column["wait_p50_us"]], v[column["wait_p99_us"]], h ? n * h : "", h ? h : "", h ? v[column["elapsed_s"]] : "",
+                counted ? cpus / counted : "", most[1] + 0, most[2] + 0, most[3] + 0, most[4] + 0, syns, failed, v[column["client_cpu"]], rate[1], rate[rounds], low, high, why
+        }' "$5"
 }
-# curves HOLD COLUMN: a curve for each server. gnuplot works in the output's directory, whose name it does not see.
-curves() {
-    line=0
-    printf 'plot '
-    awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' "$output/table.csv" | while read -r name; do
-        line=$((line + 1))
-        printf "'table.csv' using (strcol(1) eq '%s' && strcol(3) eq '%s' ? \$2 : NaN):%s with linespoints lw 2 pt %s lc %s title '%s', " "$name" "$1" "$2" $line $line "$name"
-    done
+table_of() {
+    if [ "$1" = 0 ]; then set -- "$1" per-s p50 p99; else set -- "$1" "1-by-1" "done" p99; fi
+    printf '\nhold %s\n%-11s %3s %7s %7s %7s %7s %4s %4s %6s %5s %4s %4s\n' "$1" server n "$2" "$3" "$4" CPU proc thr. kB queue SYNs fail
 }
-chart() {
-    command -v gnuplot >/dev/null || { echo "(no gnuplot, no chart)" && return; }
-    {
-        echo "set terminal svg noenhanced size $(echo "$holds" | wc -w)*500,480 font 'sans,12' background '#ffffff'; set output 'chart.svg'; set datafile separator ','; set linetype 5 lc rgb '#cc3311'"
-        echo "set multiplot layout 1,$(echo "$holds" | wc -w); set logscale x 2; set xlabel 'clients'; set key above; set grid; set xtics ($(echo $clients | sed 's/ /, /g'))"
-        echo "set xrange [0.9:$(echo "$clients" | tr ' ' '\n' | sort -n | tail -n 1)*1.15]"
-        for hold in $holds; do
-            if [ "$hold" = 0 ]; then
-                echo "set title 'hold 0: connections per second'; unset logscale y; set yrange [0:*]"
-                curves "$hold" 4
-                echo
-            else
-                echo "set title 'hold $hold: seconds until all are done'; set logscale y; set autoscale y"
-                curves "$hold" 9
-                printf "'table.csv' using (strcol(1) eq 'seqserver' && strcol(3) eq '%s' ? \$2 : NaN):7 with lines dt 2 lc 'gray' title 'clients x hold'\n" "$hold"
-            fi
-        done
-    } >"$output/chart.gnuplot"
-    (cd "$output" && gnuplot chart.gnuplot) && printf '%s\n' "chart: $output/chart.svg"
+# The last row of the CSV.
+row() {
+    tail -n 1 "$output/table.csv" | awk -F, '
+        function us(x) { return x == "" ? "-" : x < 10000 ? sprintf("%.0f us", x) : x < 1e6 ? sprintf("%.0f ms", x / 1000) : sprintf("%.1f s", x / 1e6) }
+        function s(x) { return sprintf("%.2f s", x) }
+        {
+            if ($3 == 0) three = sprintf("%7.0f %7s %7s", $4, us($5), us($6))
+            else three = sprintf("%7s %7s %7s", s($7), s($9), us($6))
+            printf "%-11s %3d %s %7s %4d %4d %6d %5d %4d %4d\n", substr($1, 1, 11), $2, three, us($10), $11, $12, $13, $14, $15, $16
+            if ($22 != "") printf "%15s %s\n", "", $22
+            if ($17 > 0.9) printf "%15s (the client is the limit)\n", ""
+        }'
 }

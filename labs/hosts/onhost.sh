@@ -5,6 +5,8 @@
 #                       prints facts, "tcp-lab KEY VALUE" a line, the last is "tcp-lab ready"; then reads its stdin, where the lab sends a
 #                       byte every two seconds. At its end, or after PATIENCE s of silence, ends what the run started here
 #   sysctl -w NAME=VALUE...     sets, and notes what was there before
+#   orphans LOGS        the pids of what a lab on this machine has left that was killed
+#   settings            the kernel's settings that change what labs show, as facts
 #   leftovers           how many dead runs there are, and how many processes of theirs still live
 #   clean               ends and removes it
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -70,6 +72,15 @@ clean() {
         esac
     done
 } 2>/dev/null
+
+# orphans LOGS: on one stack nothing takes a lab's programs with it when it is killed. Those whose timeout(1) is no longer
+# the child of a lab that writes there.
+orphans() {
+    for record in "$1"/*/*/*.pid; do
+        lives "$record" && shell=$(parent_of "$(parent_of "$pid")") && ! grep -qszxF "LAB_LOG=${record%/*}" "/proc/$shell/environ" && echo "$pid"
+    done
+}
+parent_of() { sed -n 's/^PPid:[^0-9]*//p' "/proc/$1/status" 2>/dev/null; }
 
 # ---- sysctls: changed for one run at a time, put back when it ends, however it ends ----------------------------------
 
@@ -165,11 +176,22 @@ show_facts() {
     fact files "$(ulimit -n)"
     fact processes "$(ulimit -u 2>/dev/null)"
     fact disk "$(df -Pk /tmp | awk 'NR == 2 { print $4 }')"
+    settings
+    fact offloads "$(offloads "$interface")"
+}
+# What the kernel is told that changes what labs show.
+settings() {
     for name in tcp_tw_reuse tcp_syncookies tcp_abort_on_overflow tcp_fin_timeout tcp_max_tw_buckets tcp_timestamps; do
         fact $name "$(cat /proc/sys/net/ipv4/$name 2>/dev/null)"
     done
     fact somaxconn "$(cat /proc/sys/net/core/somaxconn 2>/dev/null)"
-    fact local_ports "$(cat /proc/sys/net/ipv4/ip_local_port_range 2>/dev/null)"
+    fact local_ports "$(awk '{ print $2 - $1 + 1 }' /proc/sys/net/ipv4/ip_local_port_range 2>/dev/null)"
+}
+# offloads INTERFACE: what it does that makes captures show segments which are larger than those on the wire; "unknown".
+offloads() {
+    { command -v ethtool >/dev/null && features=$(ethtool -k "$1" 2>/dev/null); } || { echo unknown && return; }
+    printf '%s\n' "$features" | sed -n 's/^\(tcp-segmentation\|generic-segmentation\|generic-receive\|large-receive\)-offload: on.*/\1/p' |
+        sed 's/tcp-segmentation/TSO/; s/generic-segmentation/GSO/; s/generic-receive/GRO/; s/large-receive/LRO/' | paste -s -d ' ' -
 }
 
 # nobody_else_writes DIRECTORY FILE...: they, and all directories above, are root's or ours, and only the owner may write to them.
@@ -231,6 +253,8 @@ case $1 in
 keep) shift && keep "$@" ;;
 sysctl) shift && set_sysctls "$@" ;;
 leftovers) leftovers ;;
+settings) settings ;;
+orphans) orphans "$2" ;;
 clean)
     private_directory 2>/dev/null || private=''
     clean

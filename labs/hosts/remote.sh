@@ -50,7 +50,7 @@ fact() {
     address) looks='[0-9A-Fa-f.:]\{1,45\}' ;;
     interface) looks='[A-Za-z0-9_][A-Za-z0-9_.@-]\{0,20\}' ;;
     first_port) looks='[1-9][0-9]\{3,4\}' ;;
-    uid | gid | block | mtu | files | processes | disk | somaxconn | tcp_*) zeros='0*' looks='[0-9]\{1,15\}' ;; # 0899 would be octal
+    uid | gid | block | mtu | files | processes | disk | somaxconn | local_ports | tcp_*) zeros='0*' looks='[0-9]\{1,15\}' ;; # 0899 would be octal
     *) looks='[]A-Za-z0-9 ._:,;()@\/[+-]*' ;;
     esac
     LC_ALL=C sed -n "s/^tcp-lab $2 $zeros\($looks\)\$/\1/p" "$LAB_PRIVATE/$1.facts" | head -n 1 | cut -c 1-1000

@@ -104,7 +104,7 @@ static std::vector<tcp::Option> option_table() {
          [](auto v) { plan.deadline = tcp::duration("--deadline", v, "1ms", "10m"); }},
         {0, "format", "F", "text, json or csv", [](auto v) { format = v; }},
         {0, "histogram", "FILE", "write the histograms to FILE", [](auto v) { histogram = v; }},
-        {0, "each", "FILE", "write when each connection began, was answered, closed", [](auto v) { each = v; }},
+        {0, "each", "FILE", "write the times of each connection", [](auto v) { each = v; }},
         {0, "merge", "FILE", "add FILE's histograms; without host: print them", [](auto v) { merged.push_back(v); }},
         tcp::socket_options_go_to(plan.options),
         {0, "yes", nullptr, "the address is not ours, and I may", [](auto) { somebody_elses = true; }},

@@ -48,6 +48,9 @@ TEST_CASE("an ordinary user, nothing shared, no right to capture: programs are s
 TEST_CASE("an ordinary user whose tcpdump may capture: packets, states, clocks, and nothing left behind", "[hosts]") {
     scenario("everything", "--capture");
 }
+TEST_CASE("hosts whose cards segment and join: the doctor says so, and labs pass", "[hosts]") {
+    scenario("offload", "--capture --offload");
+}
 TEST_CASE("a lab through any command that runs commands on hosts", "[hosts]") { scenario("any_command"); }
 TEST_CASE("words arrive on a host unchanged", "[hosts]") { scenario("words"); }
 TEST_CASE("nothing in a hosts file or from a host is executed here", "[hosts]") { scenario("hostile"); }

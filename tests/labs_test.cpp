@@ -110,6 +110,70 @@ TEST_CASE("guides show what the reference runs printed", "[labs]") {
     CHECK(status == 0);
 }
 
+TEST_CASE("every sentence of a guide that says what is so cites a check of its lab, or a source", "[labs][claims]") {
+    Shell shell;
+    int status = shell.run("labs/script/claims");
+    INFO(shell.output);
+    CHECK(status == 0);
+    CHECK(shell.output == "");
+
+    // Broken in each of the ways that it looks for, it says so.
+    Copy copy;
+    auto broken = [&](const std::string& how) {
+        CHECK(shell.run("rm -rf " + copy.path + "/logs && cp -r logs " + copy.path +
+                        " && cp labs/03-missing-close/guide.md " + copy.path + "/labs/03-missing-close && cd " +
+                        copy.path + " && " + how + " && labs/script/claims 03-missing-close") == 1);
+        return shell.output;
+    };
+    const std::string guide = " labs/03-missing-close/guide.md";
+    CHECK(broken("sed -i \"/peer-of bob is CLOSE_WAIT/d\" logs/03-missing-close/checks.txt")
+              .find("no check of lab 03, step 3 begins so: peer-of bob is CLOSE_WAIT") != std::string::npos);
+    CHECK(broken("sed -i \"s/ \\[1a\\]//\"" + guide).find("no check, no source: ana gets her line back.") !=
+          std::string::npos);
+    CHECK(broken("sed -i \"/^.getrlimit(2).: /d\"" + guide).find("[getrlimit(2)] is cited and not defined") !=
+          std::string::npos);
+    CHECK(broken("sed -i \"s/ .getrlimit(2)\\]//\"" + guide).find("[getrlimit(2)] is defined and not cited") !=
+          std::string::npos);
+    CHECK(broken("sed -i \"/^.getrlimit(2).: /s/ .not checked here.//\"" + guide)
+              .find("[getrlimit(2)] needs an address") != std::string::npos);
+}
+
+TEST_CASE("a closed prediction is compared with what the run then showed", "[labs][predictions]") {
+    Directory logs;
+    Shell shell;
+    auto run = [&](const std::string& answers) {
+        shell.run("printf \"" + answers + "\" >" + logs.path + "/answers; rm -rf " + logs.path + "/03*; " + prepared +
+                  "labs/run -b loopback --pause --logs " + logs.path + " 03 <" + logs.path + "/answers; cat " +
+                  logs.path + "/03*/*/predictions.txt");
+        return shell.output;
+    };
+    // Right by its letter, wrong by words; then nothing, and a letter that was not offered.
+    std::string output = run("a\\nneither\\n\\nx\\n");
+    INFO(output);
+    auto has = [&](const std::string& text) { return output.find(text) != std::string::npos; };
+    CHECK(has("  You said so: "));
+    CHECK(has("  You said neither; it is "));
+    CHECK(has("  predicted: neither\n  turned out: "));
+    CHECK(has("  predicted: \n  turned out: "));
+    CHECK(has("  You said x; it is "));
+    CHECK(has("Predictions: 1 of "));
+    CHECK(has(": passed, "));
+
+    // A script whose prediction does not turn out, or turns out to be what was not offered, fails.
+    Copy copy;
+    const std::string lab = copy.path + "/labs/03-missing-close/run";
+    auto broken = [&](const std::string& how) {
+        shell.run("cp labs/03-missing-close/run " + lab + " && sed -i \"" + how + "\" " + lab + " && cd " + copy.path +
+                  " && " + prepared + "labs/run -b loopback --logs " + logs.path + " 03");
+        return shell.output;
+    };
+    CHECK(
+        broken("0,/^turned_out/s/^turned_out.*/true/").find("FAILED: the prediction before this one has turned out") !=
+        std::string::npos);
+    CHECK(broken("0,/^turned_out/s/^turned_out.*/turned_out elsewhere/")
+              .find("is one of the answers that were offered") != std::string::npos);
+}
+
 TEST_CASE("every exercise of a guide has an answer, and the guide leads to it", "[labs]") {
     Shell shell;
     shell.run(

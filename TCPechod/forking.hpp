@@ -8,6 +8,17 @@
 
 namespace tcp {
 
+/// The first throw of a process sorts the tables that say how to unwind: 0.5 ms of processor time where the program is
+/// static. Here the server does it before it forks; otherwise each child whose client resets would do it for itself.
+struct First_throw {
+    First_throw() {
+        try {
+            throw std::runtime_error("");
+        } catch (const std::exception&) {}
+    }
+};
+inline const First_throw first_throw;
+
 /// For a child: ends it when its parent ends, however (prctl(2), PR_SET_PDEATHSIG); also if that has happened already.
 inline void end_with_parent(pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);

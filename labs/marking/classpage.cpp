@@ -41,7 +41,7 @@ static void count_answers(const std::vector<Run>& runs, std::vector<lab::Questio
     for (auto& run : runs)
         for (auto& said : run.predictions)
             for (auto& question : questions)
-                if (question.lab == run.lab && question.text == said.question) ++question.answers[said.predicted];
+                if (lab::asks(question, run, said)) ++question.answers[said.predicted];
 }
 
 // The transcript shows the checks that the list has: neither was edited alone.

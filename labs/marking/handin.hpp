@@ -49,6 +49,15 @@ inline string shown(const string& text) {
     return quoted.substr(1, end - 1) + quoted.substr(end + 1);
 }
 
+/// Ports and pids differ from run to run; a question is the same one without its numbers.
+inline string without_numbers(const string& text) {
+    string plain;
+    for (char c : text)
+        if (!isdigit((unsigned char)c)) plain += c;
+        else if (plain.empty() || plain.back() != '0') plain += '0';
+    return plain;
+}
+
 inline std::vector<Check> read_checks(const string& path) {
     std::vector<Check> checks;
     for (auto& line : lines_of(path)) {

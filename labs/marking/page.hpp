@@ -37,12 +37,15 @@ struct Question {
     }
 };
 
+inline bool asks(const Question& question, const Run& run, const Prediction& said) {
+    return question.lab == run.lab && question.step == said.step &&
+           without_numbers(question.text) == without_numbers(said.question);
+}
 inline int right_predictions(const Run& run, const std::vector<Question>& questions) {
     int right = 0;
     for (auto& said : run.predictions)
         for (auto& question : questions)
-            right += question.lab == run.lab && question.text == said.question && !question.truth.empty() &&
-                     said.predicted == question.truth;
+            right += asks(question, run, said) && !question.truth.empty() && said.predicted == question.truth;
     return right;
 }
 inline int minutes(const Run& run) {

@@ -1,11 +1,31 @@
 # student.sh - sourced: whose run it is, and the word that shows it on the wire.
 #
-#   word_of NAME LAB NONCE     five letters or digits that nobody else types: they take the place of "hello" (verbs.sh)
+#   word_of NAME LAB NONCE     five letters that nobody else types: they take the place of "hello" (verbs.sh)
 #   sign_run DIRECTORY NAME LAB NONCE    writes student.txt there: name, lab, nonce, word
 #   file_name NAME             NAME as a part of a file's name
+#   remembered_student LOGS | remember_student LOGS NAME      who works with these logs
+#   post BOARD NAME LAB WHAT   one line on the class's board: a directory, or HOST:FILE through ssh
 
 word_of() { printf '%s\n' "$1" "$2" "$3" | sha256sum | tr 0-9a-f a-p | cut -c 1-5; }
 sign_run() {
     printf 'name %s\nlab %s\nnonce %s\nword %s\n' "$2" "$3" "$4" "$(word_of "$2" "$3" "$4")" >"$1/student.txt"
 }
 file_name() { printf %s "$1" | LC_ALL=C tr -c 'A-Za-z0-9.\n-' '_' | cut -c 1-60; }
+
+# Nothing that a terminal, a shell, a page or a file's name takes for something else.
+is_a_name() { [ ${#1} -le 60 ] && ! printf %s "$1" | LC_ALL=C grep -q '[^A-Za-z0-9 ._'"'"'-]'; }
+visible_name() { printf %s "$1" | LC_ALL=C tr -c ' -~' '?' | cut -c 1-60; }
+
+remembered_student() { head -n 1 "$1/.student" 2>/dev/null | LC_ALL=C tr -dc "A-Za-z0-9 ._'-" | cut -c 1-60; }
+remember_student() {
+    [ -z "$2" ] || [ "$(remembered_student "$1")" = "$2" ] || printf '%s\n' "$2" >"$1/.student"
+} 2>/dev/null
+
+is_remote_file() { case ${1%%:*}${1#*:} in '' | -* | *[!A-Za-z0-9._/@-]*) return 1 ;; esac }
+post() {
+    line="$(date -u +%H:%M) $(file_name "$2") $3 $4"
+    case $1 in
+    *:*) printf '%s\n' "$line" | timeout 10 ssh -o BatchMode=yes "${1%%:*}" "cat >>'${1#*:}'" >/dev/null 2>&1 & ;;
+    *) printf '%s\n' "$line" >>"$1/$(file_name "$2").status" ;;
+    esac
+} 2>/dev/null

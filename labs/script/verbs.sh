@@ -26,6 +26,7 @@ labs=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
 . "$labs/script/tools.sh"
 . "$labs/script/looks.sh"
 . "$labs/script/predictions.sh"
+. "$labs/script/student.sh"
 . "$labs/hosts/$LAB_BACKEND"
 one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports='' to_settle='' hello=${LAB_WORD:-hello}
 watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' can_sysctl='' # what a back end may say otherwise
@@ -62,8 +63,16 @@ lab() {
     can_sysctl=${can_sysctl:-$can_root} # can_root is more: the hosts are ours alone
 }
 step() {
+    step_ends
     steps=$((steps + 1))
     heading "== Step $steps. $1"
+    [ -z "${LAB_BOARD:-}" ] || post "$LAB_BOARD" "${LAB_STUDENT:-$(id -un)}" "$(basename "$(dirname "$0")")" "step $steps: $1"
+}
+# Where somebody thinks: how many seconds the step has taken, into minutes.txt.
+step_ends() {
+    now=$(centiseconds)
+    [ $steps = 0 ] || [ -z "${LAB_PAUSE:-}" ] || echo "$steps $(((now - step_began + 50) / 100))" >>"$LAB_LOG/minutes.txt"
+    step_began=$now
 }
 predict() {
     [ -z "$to_settle" ] || fail "the prediction before this one has turned out: $to_settle"
@@ -344,6 +353,7 @@ matches() { wire --port "$PORT" --client "$2" "$1" "$3" >"$LAB_LOG/.wire" 2>&1; 
 finish() {
     status=$?
     trap - EXIT
+    step_ends
     trap '' INT QUIT TERM HUP PIPE
     [ $status != 141 ] || exec >/dev/null # nobody reads any more
     if [ -n "${LAB_KEEP:-}" ] && [ $status -le 1 ]; then
@@ -389,6 +399,7 @@ finish() {
     }
     [ $skipped_packets = 0 ] || verdict="$verdict, $(counted $skipped_packets "packet check") NOT made on this back end"
     [ ! -f "$LAB_LOG/predictions.txt" ] || tally "$LAB_LOG/predictions.txt" | show
+    [ -z "${LAB_BOARD:-}" ] || post "$LAB_BOARD" "${LAB_STUDENT:-$(id -un)}" "$name" "$verdict"
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"
     "$labs/script/report" "$LAB_LOG"
     exit $status

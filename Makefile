@@ -2,6 +2,7 @@
 # make check      the Catch2 tests (./tests/run installs what they need first)
 # make lab        the headline lab, as ./labs/run
 # make bench      the suite's own figures: ratios, in one run
+# make handout    the guides as HTML pages, each with its pictures inside, to handout/ (HANDOUT=DIRECTORY)
 # make install    programs and man pages to $(DESTDIR)$(PREFIX); make uninstall takes them away
 # make SAN=1 ...  the same with address and undefined-behaviour sanitizers, to bin/san/
 # make gen-file SIZE=100m FILE=data     a file for halfclose-server to send
@@ -11,6 +12,7 @@ CXX      ?= g++
 CXXFLAGS ?= -O2
 SIZE     ?= 100m
 FILE     ?= data
+HANDOUT  ?= handout
 
 BIN      := bin$(if $(SAN),/san)
 SOURCES  := $(wildcard seqserver/*.cpp TCPechod/*.cpp TCPecho/*.cpp timewait/*.cpp halfclose/*.cpp labs/*/*.cpp)
@@ -61,6 +63,9 @@ lab:
 bench: all
 	./labs/bench
 
+handout:
+	labs/script/handout "$(HANDOUT)"
+
 gen-file:
 	head -c $(shell echo $(SIZE) | tr kmg KMG) /dev/urandom > $(FILE)
 
@@ -80,5 +85,5 @@ $(BIN)/.deps:
 	mkdir -p $@
 
 -include $(wildcard $(BIN)/.deps/*.d)
-.PHONY: all check lab bench gen-file install uninstall clean
+.PHONY: all check lab bench handout gen-file install uninstall clean
 .SECONDARY:

@@ -37,8 +37,10 @@ $(BIN)/%: %.cpp | $(BIN)/.deps
 FORKING  := $(addprefix $(BIN)/,seqserver TCPechod TCPpechod timewait-server faultserver halfclose-server)
 LINKS     = $(if $(SAN),,$(shell echo 'int main() {}' | $(CXX) $(1) $(LDFLAGS) -x c++ -o /dev/null - 2>/dev/null && echo $(1)))
 FORKED   := -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-T,TCPechod/forked.ld
-STATIC   := $(call LINKS,-static -no-pie -fno-pie -fdata-sections -ffunction-sections)
-$(FORKING): LAYOUT := $(STATIC) $(if $(STATIC),$(if $(call LINKS,-static -no-pie $(FORKED)),$(FORKED)))
+# asked once, and only when one of them is linked
+STATIC    = $(eval STATIC := $(call LINKS,-static -no-pie -fno-pie -fdata-sections -ffunction-sections))$(STATIC)
+BY_SIDE   = $(eval BY_SIDE := $(if $(STATIC),$(if $(call LINKS,-static -no-pie $(FORKED)),$(FORKED))))$(BY_SIDE)
+$(FORKING): LAYOUT = $(STATIC) $(BY_SIDE)
 $(FORKING): TCPechod/forked.ld
 
 # What looks on need not be fast, and is built before a student's first lab: in half the time.

@@ -27,6 +27,7 @@ TEST_CASE("sockcalls: each call with its result, each socket in the kernel's sta
     call("recv 5 100", "recv(5, 100) = 7 \" words \"\n");
     call("send 5 \x1b[2J", "= 4\n");
     call("recv 4 100", R"(= 4 "\x1b[2J")");
+    CHECK(calls.out().find('\x1b') == std::string::npos);
     call("shutdown 4 wr", "shutdown(4, wr) = 0\n");
     call("recv 5 100", "recv(5, 100) = 0 \"\"\n");
     call("close 5", "close(5) = 0\n");

@@ -117,6 +117,7 @@ static string error_text() {
 static void make(const Call& call, const std::vector<string>& words) {
     string text = call.name + ("(" + words[0]), verb = call.verb, result;
     for (size_t i = 1; i < words.size(); ++i) text += ", " + words[i];
+    for (char& c : text) c = isprint((unsigned char)c) ? c : '?';
     printf("%s)", text.c_str());
     fflush(stdout);
     bool opens = verb == "accepted" || call.name == string("socket");

@@ -48,7 +48,8 @@ plain() {
             label = $0; sub(/^\[/, "", label); sub(/\]: .*/, "", label)
             words = $0; sub(/^[^"]*"/, "", words); sub(/"$/, "", words)
             target = $0; sub(/^\[[^]]+\]: /, "", target); sub(/ .*/, "", target)
-            if (kind != "student") { if (!cited++) print "\n## What is cited\n"; print "- \\[" label "\\] " (target ~ /^https/ ? target : words); next }
+            if (kind == "questions") next
+            if (kind == "term") { if (!cited++) print "\n## What is cited\n"; print "- \\[" label "\\] " (words == "not checked here" ? target : words); next }
             target = handout(target)
             print "[" label "]: " (target == "" ? "#" : target) " \"" words "\""
             next

@@ -17,6 +17,24 @@ static bool converter() {
     return false;
 }
 
+TEST_CASE("documents: what a page of the labs links to is there", "[pages]") {
+    std::regex link("\\]\\(([^)# ]+)(#[^)]*)?\\)");
+    size_t links = 0;
+    for (auto& entry : std::filesystem::recursive_directory_iterator("labs")) {
+        if (entry.path().extension() != ".md") continue;
+        std::ifstream file(entry.path());
+        for (std::string line; std::getline(file, line);)
+            for (std::sregex_iterator at(line.begin(), line.end(), link), end; at != end; ++at) {
+                std::string to = (*at)[1];
+                if (to.rfind("https://", 0) == 0) continue;
+                CAPTURE(entry.path(), to);
+                CHECK(access((entry.path().parent_path() / to).c_str(), R_OK) == 0);
+                ++links;
+            }
+    }
+    CHECK(links > 200);
+}
+
 TEST_CASE("labs/guide: a guide as text, with what is folded and without", "[pages]") {
     if (!converter()) return;
     std::string all, questions, output;

@@ -485,7 +485,7 @@ TEST_CASE("an interrupted run leaves no process, port, namespace or file behind"
             INFO(backend << " signal " << signal << " labs " << labs.size());
             // a server and two clients are there
             CHECK(eventually([&] {
-                return shell.run("grep -q \"In which state is bob\" " + logs.path + "/04-queue/*/transcript.txt") == 0;
+                return shell.run("grep -q \"ok: bob is ESTABLISHED\" " + logs.path + "/04-queue/*/transcript.txt") == 0;
             }));
             lab.signal(signal);
             CHECK(lab.wait_exit() == 128 + signal);
@@ -588,7 +588,7 @@ TEST_CASE("labs/run whose reader goes away, or without a stdin", "[labs]") {
     CHECK(shell.output == "");
     CHECK(shell.run(prepared + "labs/run -b loopback --logs " + logs.path + " 01 <&-") == 0);
     CHECK_THAT(shell.last_line(), ContainsSubstring("Lab 01-first-echo: passed, "));
-    CHECK_THAT(shell.last_line(), ContainsSubstring(", 1 packet check NOT made"));
+    CHECK_THAT(shell.last_line(), ContainsSubstring(" packet checks NOT made"));
 }
 
 TEST_CASE("a full disk is called full", "[labs]") {

@@ -124,13 +124,14 @@ inline bool shows(const Picture& picture, const Showable& claim) {
     return false;
 }
 
-/// Looks for everything that the reference run claims: whoever has a name in the lab gets the connection that shows most of what is
+/// Looks for everything that the reference run claims and its capture shows, which leaves out `unseen`: whoever has a name in the lab gets the connection that shows most of what is
 /// said of it, and none that another needs to show all.
-inline void verify(const std::vector<Check>& reference, const Evidence& evidence, Finding& finding) {
+inline void verify(const std::vector<Check>& reference, const std::set<string>& unseen, const Evidence& evidence,
+                   Finding& finding) {
     std::map<string, std::vector<Showable>> said_of;
     for (auto& check : reference) {
         auto claim = showable(check.text);
-        if (claim && !evidence.captures.empty()) said_of[claim->who].push_back(*claim);
+        if (claim && !evidence.captures.empty() && !unseen.count(check.text)) said_of[claim->who].push_back(*claim);
         else ++finding.only_claimed;
     }
     std::vector<std::vector<bool>> fits;
@@ -149,10 +150,10 @@ inline void verify(const std::vector<Check>& reference, const Evidence& evidence
                                             [&](auto& picture) { return shows(picture, claim); });
             if (found) ++finding.shown_again;
             else ++finding.not_shown;
-            if (!found && finding.missing.size() < 5) finding.missing.push_back(claim.text);
+            if (!found) finding.missing.push_back(claim.text);
         }
-        if (!all && finding.missing.size() < 5)
-            finding.missing.push_back("all that is said of " + who + " in one connection");
+        string together = "all that is said of " + who + " in one connection";
+        if (!all && !unseen.count(together)) finding.missing.push_back(together);
     }
 }
 

@@ -52,7 +52,8 @@ show_timers() {
 no_timer='off|[0-9] *$' # as netstat prints it, or ss
 
 # A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death.
-local_of() { sed -n 's/.* connected .*local=\([][0-9A-Fa-f.:]*\) *$/\1/p' "$LAB_LOG/$1.err" | tail -n 1; }
+local_of() { local_in_log "$1"; }
+local_in_log() { sed -n 's/.* connected .*local=\([][0-9A-Fa-f.:]*\) *$/\1/p' "$LAB_LOG/$1.err" 2>/dev/null | tail -n 1; }
 port_of() { local_of "$1" | sed 's/.*://'; }
 # row_of LOOK [peer-of] NAME: that socket's row of `sockets` or `timers`. [fd98::2]:40000 is fd98::2:40000 to netstat, and to a
 # listener of both families 10.98.0.2 is ::ffff:10.98.0.2.

@@ -12,6 +12,7 @@
 #   on HOST COMMAND...             to its end, with its output shown
 #   type NAME LINE... | eof NAME   lines to its stdin, all in one write; the end of its stdin. $hello is the line to type where any
 #                                  five letters do: a student's own word takes its place
+#   long SECONDS                   how long something takes that is looked at meanwhile; hands need ten times as long
 #   stop NAME [SIGNAL]             TERM by default; returns when the process is gone
 #   snapshot HOST                  netstat -ptan, the rows of $PORT; what else there is to look at: looks.sh
 #   expect ...                     a claim, checked: see there
@@ -30,6 +31,7 @@ labs=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
 . "$labs/hosts/$LAB_BACKEND"
 one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports='' to_settle='' hello=${LAB_WORD:-hello}
 watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' can_sysctl='' # what a back end may say otherwise
+watch_every=5ms watch_for=10m ended='' not_as_expected=0
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
@@ -55,13 +57,14 @@ explain() { printf '%s\n' "$*" | fold -s -w 80 | sed 's/ *$//' | show; }
 
 lab() {
     heading "Lab $(basename "$(dirname "$0")"): $1"
-    echo "$(date -u '+%Y-%m-%d %H:%M UTC') on $(uname -s) $(uname -r), back end $LAB_BACKEND" >"$LAB_LOG/about.txt"
+    about_this_run
     hosts_up || {
         say "The hosts cannot be made on this machine (back end $LAB_BACKEND)."
         exit 1
     }
     can_sysctl=${can_sysctl:-$can_root} # can_root is more: the hosts are ours alone
 }
+about_this_run() { echo "$(date -u '+%Y-%m-%d %H:%M UTC') on $(uname -s) $(uname -r), back end $LAB_BACKEND" >"$LAB_LOG/about.txt"; }
 step() {
     step_ends
     steps=$((steps + 1))
@@ -81,8 +84,9 @@ predict() {
     shift
     [ $# = 0 ] || to_settle=$(lettered "$@")
     [ $# = 0 ] || lettered "$@" | sed 's/^/    /' | show
-    [ -z "${LAB_PAUSE:-}" ] || ask "$LAB_LOG/predictions.txt" "$steps" "$asked" "$@"
+    [ -z "${LAB_PAUSE:-}" ] || at_the_keyboard ask "$LAB_LOG/predictions.txt" "$steps" "$asked" "$@"
 }
+at_the_keyboard() { "$@"; } # a line is read there
 turned_out() {
     settled=$(printf '%s\n' "$to_settle" | while read -r letter choice; do [ "$choice" != "$1" ] || printf '%s' "$letter $choice"; done)
     [ -n "$settled" ] || fail "'$1' is one of the answers that were offered" printf '%s\n' "$to_settle"
@@ -155,7 +159,7 @@ watch_states() {
         [ "$host" != yes ] || host=vit001
         (
             exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
-            host_exec "$host" statelog --every 5ms --for 10m
+            host_exec "$host" statelog --every $watch_every --for $watch_for
         ) </dev/null >"$LAB_LOG/$host.states" 2>"$LAB_LOG/.$host.statelog" &
         watchers="$watchers $!"
     done
@@ -173,8 +177,13 @@ start() {
     case $bind_address,$1,${2:-} in # the hosts file wants servers on the data address, not on every address
     data,*server,* | data,*echod,* | data,TCPmsgecho,--listen) program=$1 && shift && eval "set -- \"\$program\" -a \"\$$start_host\" \"\$@\"" ;;
     esac
-    prompt "$start_host" "$@"
-    launch "$start_name" "$start_host" "$@"
+    begin "$start_name" "$start_host" "$@"
+}
+begin() {
+    begin_name=$1 begin_host=$2
+    shift 2
+    prompt "$begin_host" "$@"
+    launch "$begin_name" "$begin_host" "$@"
 }
 
 # Nothing outlives the lab for long, whatever happens to this shell. Its stdin is a FIFO that this shell holds open on a descriptor of
@@ -256,10 +265,14 @@ end_program() {
     eventually ended "$1" || return 1
     close_input "$1"
 }
-gone() { ! kill -0 "$(of job "$1")" 2>/dev/null || is_zombie "$(of job "$1")"; }
+gone() { job_is_gone "$1"; }
+job_is_gone() { ! kill -0 "$(of job "$1")" 2>/dev/null || is_zombie "$(of job "$1")"; }
 # A real host is asked too: the connection's end of a dead parent stays open as long as its children live.
 ended() { gone "$1" || { [ -n "$remote" ] && ! on_host_of "$1" kill -0 "$(pid_of "$1")" 2>/dev/null; }; }
 is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+
+# long D: how long something is to take that must be looked at while it lasts, in seconds.
+long() { printf '%ss' "$1"; }
 
 # ---- checking --------------------------------------------------------------------------------------------------------
 
@@ -300,6 +313,12 @@ expect() {
         ;;
     *) unclear ;;
     esac
+    settle "$claim" "$evidence" "$@"
+}
+# settle CLAIM EVIDENCE COMMAND...: EVIDENCE is a command that shows what is the case instead.
+settle() {
+    claim=$1 evidence=$2
+    shift 2
     "$@" || fail "$claim" $evidence
     passed "$claim"
 }
@@ -340,14 +359,13 @@ fail() {
 packets() {
     can_capture_on "${3:-vit001}" || { not_checked "$1's packets: $2" && return; }
     pcap=$LAB_LOG/${3:-vit001}.pcap
-    eventually matches "$pcap" "$(local_of "$1")" "$2"
-    verdict=$?
+    eventually matches "$pcap" "$(local_of "$1")" "$2" || :
     prompt "${3:-vit001}" "tcpdump -n port $PORT     # $1's connection, port $(local_of "$1" | sed 's/.*://')"
     tcpdump -n -r "$pcap" "tcp port $PORT and port $(local_of "$1" | sed 's/.*://')" 2>/dev/null |
         sed 's/, options \[[^]]*\]//' | show
-    [ $verdict = 0 ] || fail "$1's packets: $2" cat "$LAB_LOG/.wire"
-    passed "$1's packets: $2"
+    settle "$1's packets: $2" wire_said matches "$pcap" "$(local_of "$1")" "$2"
 }
+wire_said() { cat "$LAB_LOG/.wire"; }
 
 matches() { wire --port "$PORT" --client "$2" "$1" "$3" >"$LAB_LOG/.wire" 2>&1; }
 
@@ -359,6 +377,7 @@ finish() {
     step_ends
     trap '' INT QUIT TERM HUP PIPE
     [ $status != 141 ] || exec >/dev/null # nobody reads any more
+    [ -z "${LAB_BY_HAND:-}" ] || hands_off
     if [ -n "${LAB_KEEP:-}" ] && [ $status -le 1 ]; then
         say "" "The hosts stay up until you press Enter here. A shell on one of them, in another terminal:"
         if [ -n "$remote" ]; then
@@ -389,9 +408,10 @@ finish() {
     case $status in
     0)
         verdict="passed, $(counted $checks check)"
+        [ $not_as_expected = 0 ] || verdict="$verdict, $not_as_expected not as expected"
         [ -z "$to_settle" ] || verdict="FAILED: the last prediction has not turned out" status=1
         ;;
-    4) verdict=skipped ;;
+    4) verdict=${ended:-skipped} ;;
     130 | 131 | 141 | 143) verdict="interrupted after $(counted $checks check)" ;;
     *) verdict="FAILED after $(counted $checks check)" status=1 ;;
     esac
@@ -448,6 +468,7 @@ draw() {
     done
     rm -f "$LAB_LOG/ladder.txt"
 }
+[ -z "${LAB_BY_HAND:-}" ] || . "$labs/script/byhand.sh"
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 131' QUIT

@@ -1,0 +1,680 @@
+# byhand.sh - sourced by verbs.sh for `labs/run --by-hand`: the verbs once more. Where verbs.sh does a thing, these say what is to
+# be done and wait until it is seen done, in the kernels' tables, in /proc or in the capture (coach.sh): with which program is the
+# student's affair. A lab's script does not know which of the two it is run with.
+#
+#   start     waits for a listening socket on the port, or for a connection to it: socket and process get the name
+#   type      waits for that many bytes on that connection        eof    for its FIN       stop    until the process is gone
+#   on        waits for what can be seen of it (kill, sysctl), else for Enter; snapshots, too
+#   says      is implied by what was seen, or becomes a question: a program's output is on the student's screen only
+#   expect    what is not so is told, and never ends the lab: Enter goes on
+#
+# What no hand can do in time is done by the script: loads, proxies, measurements, and everything before the first step. So are the
+# steps before LAB_STEP, in silence: that is how a step is begun again, left to the script (keys b and s) or gone on with (--resume).
+. "$labs/script/coach.sh"
+
+from_step=${LAB_STEP:-1} longest_life=7200 watch_for=3h watch_every=20ms free_fds='4 5 6 7 8 9' not_as_expected=0 aloud=''
+
+# ---- who does what -----------------------------------------------------------------------------------------------------
+
+by_hand() { [ $steps -ge $from_step ] && [ $steps -gt 0 ]; }
+is_silent() { [ $from_step -gt 1 ] && ! by_hand && [ -z "$aloud" ]; } # what the transcript has from the student's own hands, or is left to the script
+is_students() { [ -n "$(of hand "$1")" ]; }
+
+show() { if is_silent; then cat >/dev/null; else visible | tee -a "$LAB_LOG/transcript.txt"; fi; }
+heading() {
+    ! is_silent || return 0
+    title=$(printf '%s' "$*" | visible)
+    printf '\n%s%s%s\n' "$bold" "$title" "$plain" | fold -s -w $columns
+    printf '\n%s\n' "$title" >>"$LAB_LOG/transcript.txt"
+}
+explain() { say "$*" | fold -s -w $columns; }
+
+lab() {
+    aloud=yes
+    if [ -n "${LAB_HOSTS_ARE_UP:-}" ]; then
+        hosts_again
+    else
+        heading "Lab $(basename "$(dirname "$0")"): $1"
+        about_this_run
+        hosts_up || {
+            say "The hosts cannot be made on this machine (back end $LAB_BACKEND)."
+            exit 1
+        }
+        [ $from_step = 1 ] || set_aside
+        say_where_to_type
+        [ $from_step = 1 ] || tell "" "   (the script does what comes before step $from_step)"
+    fi
+    aloud='' can_sysctl=${can_sysctl:-$can_root}
+    [ -z "${LAB_PORT:-}" ] || PORT=$LAB_PORT
+    keys_on
+}
+
+say_where_to_type() {
+    tell "" "You type, in other terminals; this one is the coach's. It sees what you do on the wire and in the kernels' tables."
+    if [ -n "$remote" ]; then
+        for host in vit001 vit002 vit003; do eval "tell \"   $host: as you log in there; then   PATH=\$bin_$host:\\\$PATH\""; done
+    elif [ -n "$one_stack" ]; then
+        tell "   vit001, vit002 and vit003 are this machine: any terminal, in this directory; then   PATH=bin:\$PATH"
+    else
+        tell "   In this directory, for as many terminals as you need (two or three for each host):"
+        for host in vit001 vit002 vit003; do printf '   ./labs/run --enter %s\n' $host | show; done
+    fi
+    keys_help
+}
+
+step() {
+    step_ends
+    steps=$((steps + 1)) LAB_PAUSE=''
+    if by_hand; then
+        LAB_PAUSE=yes # predictions are asked, seconds counted
+        echo $steps >"$LAB_LOG/resume.txt"
+    fi
+    heading "== Step $steps. $1"
+    [ -z "${LAB_BOARD:-}" ] || is_silent || post "$LAB_BOARD" "${LAB_STUDENT:-$(id -un)}" "$(basename "$(dirname "$0")")" "step $steps: $1"
+}
+
+# begin_again STEP: the lab's script from its start; what it does by itself until STEP takes seconds. New ports; the hosts stay.
+begin_again() {
+    tell "   (from step $1 on, on a new port: $([ "$1" = 1 ] || echo "the script does what comes before first, ")the programs of this lab are ended)"
+    for old in $(printf '%s\n' $started | grep -v '^tcpdump-') $(printf '%s\n' $started | grep '^tcpdump-'); do
+        gone "$old" || end_program "$old" TERM || end_program "$old" KILL
+    done
+    [ -z "$watchers" ] || { kill -TERM $watchers && wait $watchers; } 2>/dev/null
+    step_ends
+    set_aside
+    sysctls_back
+    rm -f "$LAB_LOG"/.[a-z]*
+    export LAB_STEP="$1" LAB_PORT="$PORT" LAB_HOSTS_ARE_UP=yes LAB_RESERVED="$reserved_ports"
+    keys_off
+    exec sh "$0"
+}
+# What was seen until now stays in the log: it is the student's.
+set_aside() {
+    n=1
+    while ls "$LAB_LOG"/*."$n".pcap "$LAB_LOG"/*."$n".states >/dev/null 2>&1; do n=$((n + 1)); done
+    for file in "$LAB_LOG"/vit00?.pcap "$LAB_LOG"/vit00?.states; do [ ! -s "$file" ] || mv "$file" "${file%.*}.$n.${file##*.}"; done
+}
+hosts_again() {
+    case $LAB_BACKEND in
+    netns)
+        for n in 1 2 3; do
+            eval "vit00$n=vit00$n address_vit00$n=10.98.0.$n"
+            grep -q vit001 /etc/hosts || eval "vit00$n=10.98.0.$n"
+        done
+        interface=eth0 can_capture=yes can_root=yes first_port=8990
+        ;;
+    *) hosts_up ;;
+    esac
+    reserved_ports=${LAB_RESERVED:-}
+}
+# What the lab changes is put back before its script runs anew. (On real hosts their keeper does that, when the run ends.)
+remember_sysctls() (
+    [ -z "$remote" ] || return
+    shift 2
+    for setting; do
+        path=/proc/sys/$(printf '%s' "${setting%%=*}" | tr . /)
+        grep -qsF "$host $path " "$LAB_LOG/.sysctls" || printf '%s %s %s\n' "$host" "$path" "$( (host_exec "$host" cat "$path") </dev/null)" >>"$LAB_LOG/.sysctls"
+    done
+)
+sysctls_back() {
+    [ -e "$LAB_LOG/.sysctls" ] || return 0
+    while read -r changed_host path was; do
+        (host_exec "$changed_host" sh -c 'echo "$1" >"$0"' "$path" "$was") </dev/null 2>/dev/null
+    done <"$LAB_LOG/.sysctls"
+}
+end_by_hand() {
+    tell "   ended at step $steps; to go on there:  ./labs/run --by-hand --resume $(basename "$(dirname "$0")" | cut -c 1-2)"
+    ended="ended at step $steps after $checks checks"
+    exit 4
+}
+
+# ---- programs ----------------------------------------------------------------------------------------------------------
+
+# A name's socket: NAME.local has its address, or the listening socket's; $LAB_LOG/.known the sockets that have a name.
+local_of() {
+    if [ -e "$LAB_LOG/.$1.local" ]; then cat "$LAB_LOG/.$1.local"; else local_in_log "$1"; fi
+}
+pid_of() { if [ -s "$LAB_LOG/$1.pid" ]; then sed 's/ .*//' "$LAB_LOG/$1.pid"; else echo none; fi; }
+is_running() { # is_running HOST PID
+    if [ -n "$remote" ]; then
+        (host_exec "$1" kill -0 "$2") </dev/null 2>/dev/null
+    else
+        [ -d "/proc/$2" ] && ! is_zombie "$2"
+    fi
+}
+gone() {
+    if is_students "$1"; then ! is_running "$(of host "$1")" "$(pid_of "$1")"; else job_is_gone "$1"; fi
+}
+ended() { gone "$1" || { [ -n "$remote" ] && ! is_students "$1" && ! on_host_of "$1" kill -0 "$(pid_of "$1")" 2>/dev/null; }; }
+
+# What a hand cannot do in time or nobody would learn from: the script does it. So does it what has no socket.
+is_for_the_script() {
+    case $1 in
+    echoload | TCPmsgecho | haproxy | nginx | sh | tcpdump) return 0 ;;
+    esac
+    for word; do [ "$word" != "${PORT:-none}" ] || return 1; done
+    case $last_word in
+    *[!0-9]* | '') return 0 ;;
+    esac
+    [ "$last_word" -lt 1024 ]
+}
+
+begin() {
+    begin_name=$1 begin_host=$2
+    shift 2
+    for last_word; do :; done
+    if ! by_hand || is_for_the_script "$@"; then
+        ! by_hand || tell ">> The script does this itself:"
+        heading "$begin_host\$ $*"
+        launch "$begin_name" "$begin_host" "$@"
+        eval "hand_$(key "$begin_name")= load_$(key "$begin_name")=$(! is_for_the_script "$@" || echo yes)"
+        return
+    fi
+    eval "hand_$(key "$begin_name")=yes program_$(key "$begin_name")=\$1 load_$(key "$begin_name")= host_$(key "$begin_name")=$begin_host job_$(key "$begin_name")= sent_$(key "$begin_name")=0"
+    case " $started " in *" $begin_name "*) ;; *) started="$started $begin_name" ;; esac
+    rm -f "$LAB_LOG/$begin_name.pid" "$LAB_LOG/.$begin_name".*
+    own_program=$1 want_port=$last_word words_wanted=$(as_typed "$@")
+    if is_client "$@"; then
+        todo "$begin_name, on $begin_host: $words_wanted"
+        hint_is "a client of yours, on $begin_host, that connects to port $want_port: $1, nc, telnet, ..."
+        wanted=connection
+    else
+        todo "$begin_name, on $begin_host: $words_wanted"
+        hint_is "a server, on $begin_host, that listens on port $want_port: $1, or your own"
+        wanted=listener
+    fi
+    command_is "$begin_host\$ $words_wanted"
+    is_taken && tell "   (Something has this port already: when your program ends by itself, press e.)"
+    act seen_started
+    heading "$begin_host\$ $words_wanted" >/dev/null
+    case $seen in
+    itself) tell "   it has ended by itself" ;;
+    *) tell "   seen: $seen" ;;
+    esac
+}
+# is_client WORDS...: the word before the port is a host's name or address
+is_client() (
+    before='' word=''
+    for next; do before=$word word=$next; done
+    case $before in
+    "$vit001" | "$vit002" | "$vit003" | 127.0.0.1) return 0 ;;
+    esac
+    return 1
+)
+is_taken() {
+    look_around
+    awk -v host="$begin_host" -v port=":$want_port\$" '$1 == host && $5 ~ port { n++ } END { exit !n }' "$LAB_LOG/.rows"
+}
+
+# seen_started: a socket as it is wanted that has no name yet; or says in $differs which one comes nearest.
+seen_started() {
+    [ -z "$ended_itself" ] || { seen=itself && return 0; }
+    look_around
+    eval "begin_address=\${address_$begin_host:-127.0.0.1}"
+    found=$(known_sockets | LC_ALL=C awk -v wanted=$wanted -v host="$begin_host" -v port="$want_port" -v address="$begin_address" \
+        -v one_stack="$one_stack" -v here="$address_vit001 $address_vit002 $address_vit003" '
+        function port_of(a) { sub(/.*:/, "", a); return a }
+        function address_of(a) { sub(/:[0-9]*$/, "", a); return a }
+        function host_at(a, names, i, n) { n = split(here, names, " "); for (i = 1; i <= n; i++) if (names[i] == a) return "vit00" i; return a }
+        function done(text) { if (!result) result = text }
+        FILENAME == "-" { known[$1, $2] = 1; next }
+        FILENAME ~ /rows$/ && $2 == "LISTEN" {
+            listens[$1, port_of($5)]++
+            if (known[$5, $7] || wanted != "listener") next
+            if (port_of($5) == port && ($1 == host || one_stack)) {
+                if (address_of($5) == "127.0.0.1" && !one_stack && address != "127.0.0.1") differs = "seen: " $8 " (process " $7 ") listens on 127.0.0.1 alone, where no other host gets to; waited for: port " port " on every address"
+                else done("listener " $5 " " $7 " " $8)
+            } else if (port_of($5) == port) differs = "seen: " $8 " (process " $7 ") listens on " $1 "; waited for: a server on " host
+            else if ($7 != "-" && $1 == host) differs = "seen: " $8 " (process " $7 ") listens on port " port_of($5) "; waited for: port " port
+            next
+        }
+        FILENAME ~ /rows$/ && wanted == "connection" && $2 == "TIME_WAIT" { # over already, and no capture that has it
+            if (port_of($5) == port && address_of($6) == address && !known[$6, port]) dead = "connection " $6 " - -"
+            if (port_of($6) == port && address_of($5) == address && !known[$5, port]) dead = "connection " $5 " - -"
+            next
+        }
+        FILENAME ~ /rows$/ && wanted == "connection" && port_of($6) == port && $2 !~ /TIME_WAIT|NEW_SYN/ && !known[$5, port] {
+            if ($1 == host || one_stack) done("connection " $5 " " $7 " " $8)
+            else differs = "seen: a connection from " $1 " (" $8 ", process " $7 "); waited for: one from " host
+            next
+        }
+        FILENAME ~ /wires$/ && wanted == "connection" && !known[$2, port_of($3)] {
+            segments = $0; sub(/^[^ ]* [^ ]* [^ ]* /, "", segments)
+            from_here = address_of($2) == address || one_stack
+            if (segments == "C:SYN S:RST") { if (from_here) refused = port_of($3) }
+            else if (from_here && port_of($3) == port) dead = "connection " $2 " - -"
+        }
+        END {
+            if (!result && dead) result = dead
+            if (!result && !differs && refused) differs = refused == port ? "seen: a SYN to port " port ", answered by RST: nothing listens there; start the server again, or press b" \
+                : "seen: a SYN to port " refused ", answered by RST: nothing listens there; waited for: a connection to port " port
+            if (!result && !differs && wanted == "listener" && went_on) differs = "nothing listens on port " port " of " host " yet"
+            print result; print differs
+        }' - "$LAB_LOG/.rows" "$LAB_LOG/.wires")
+    differs=$(printf '%s\n' "$found" | sed -n 2p) found=$(printf '%s\n' "$found" | sed -n 1p)
+    [ -n "$found" ] || {
+        [ -z "$went_on$differs" ] || not_yet
+        return 1
+    }
+    set -- $found
+    is_as_meant "$3" || return 1
+    name_it "$begin_name" "$2" "$3" "$1"
+    seen=$(if [ "$1" = listener ]; then echo "$4 (process $3) listens on $2"; else echo "a connection from $2$([ "$3" = - ] || echo ", of $4 (process $3)")"; fi)
+}
+not_yet() {
+    [ -z "$went_on" ] || [ -n "$differs" ] || differs="seen: nothing of it yet; waited for: a $wanted, port $want_port, on $begin_host. e when the program has ended by itself"
+    went_on=''
+}
+# name_it NAME LOCAL PID listener|connection
+name_it() {
+    printf '%s %s\n' "$2" "$(if [ "$4" = listener ]; then echo "$3"; else echo "$want_port"; fi)" >>"$LAB_LOG/.known"
+    [ "$4" = listener ] || printf '%s\n' "$2" >"$LAB_LOG/.$1.local"
+    [ "$3" = - ] || (host_exec "$(of host "$1")" cat "/proc/$3/stat") </dev/null 2>/dev/null | head -c 1000 >"$LAB_LOG/$1.pid"
+}
+# LOCAL PORT of clients and LOCAL PID of listeners that have names, or had them.
+known_sockets() (
+    [ ! -e "$LAB_LOG/.known" ] || cat "$LAB_LOG/.known"
+    for name in $started; do
+        is_students "$name" || printf '%s %s\n' "$(local_in_log "$name")" "$want_port"
+    done
+)
+
+# is_as_meant PID: one of our programs has the options that are meant; another program may have any.
+is_as_meant() {
+    eval "foreign_$(key "$begin_name")="
+    [ "$1" != - ] || return 0
+    real=$( (host_exec "$begin_host" cat "/proc/$1/cmdline") </dev/null 2>/dev/null | head -c 2000 | tr '\0\n' '\n ' | visible)
+    case $(printf '%s\n' "$real" | sed -n '1{s,.*/,,;p;}') in
+    "$own_program") ;;
+    *)
+        eval "foreign_$(key "$begin_name")=yes"
+        return 0
+        ;;
+    esac
+    missing=$({
+        printf '%s\n' "$real" | sed 1d | tr "=" '\n' | sed 's/^/is /'
+        printf '%s\n' $words_wanted | sed 1d | tr "=" '\n' | sed 's/^/wanted /'
+    } | awk '$1 == "is" { is[$2] = 1; next } { wanted[$2] = 1 }
+        END {
+            for (word in wanted) if (word ~ /^-/ && !(word in is)) print "without " word
+            for (word in is) if (word ~ /^-/ && !(word in wanted) && word != "-v" && word != "--verbose") print "with " word
+        }' | paste -s -d ' ' -)
+    [ -n "$missing" ] || return 0
+    differs="seen: $own_program, process $1, $missing; waited for: $words_wanted. End it (Ctrl-C) and start it so"
+    return 1
+}
+
+# progress NAME: bytes from the client and from the server of its connection, and C:FIN, S:FIN, C:RST, S:RST, as far as seen.
+progress() {
+    if can_capture_on vit001; then
+        wire --port "$PORT" --client "$(local_of "$1")" --list "$LAB_LOG/vit001.pcap" 2>/dev/null | tail -n 1 | awk '
+            {
+                for (i = 4; i <= NF; i++) {
+                    n = $i; sub(/[^(]*\(/, "", n); sub(/[^0-9].*/, "", n)
+                    if ($i ~ /^C:.*\(/) c += n
+                    if ($i ~ /^S:.*\(/) s += n
+                    if ($i ~ /^[CS]:(FIN|RST)/) flags = flags " " substr($i, 1, 5)
+                }
+            }
+            END { print c + 0, s + 0, flags }'
+    else
+        (host_exec "$(of host "$1")" ss -Htani "src $(local_of "$1")") </dev/null 2>/dev/null | tr '\n' ' ' | awk '
+            function value(name) { return match($0, name ":[0-9]+") ? substr($0, RSTART + length(name) + 1, RLENGTH - length(name) - 1) : 0 }
+            { c = value("bytes_sent"); s = value("bytes_received"); flags = $1 ~ /FIN|TIME|LAST|CLOSING/ ? "C:FIN" : "" }
+            END { print c + 0, s + 0, NR ? flags : "C:FIN" }'
+    fi
+}
+
+type() {
+    typist=$1
+    shift
+    if ! is_students "$typist"; then
+        ! by_hand || tell ">> The script types this itself: $typist is its own."
+        for line; do say "$typist< $line"; done
+        eval "printf '%s\n' \"\$@\" >&$(of fd "$typist")"
+        return
+    fi
+    for line; do
+        if is_for_the_client "$typist" "$line"; then
+            todo "in $typist's window ($(of host "$typist")): type the line below, then press Enter here:   $line"
+            command_is "$typist< $line"
+            printf '%s< %s\n' "$typist" "$line" | visible >>"$LAB_LOG/transcript.txt"
+            act went_on
+            continue
+        fi
+        eval "sent_$(key "$typist")=$(($(of sent "$typist") + ${#line} + 1))"
+        printf '%s\n' "$line" >>"$LAB_LOG/.$typist.typed"
+        todo "in $typist's window ($(of host "$typist")): type the line   $line"
+        hint_is "${#line} characters and Enter, in the window where $typist runs"
+        command_is "$typist< $line"
+        printf '%s< %s\n' "$typist" "$line" | visible >>"$LAB_LOG/transcript.txt"
+        act seen_typed "$typist"
+    done
+}
+# A line that its program keeps to itself: nothing of it can be seen from outside.
+is_for_the_client() {
+    case $(of program "$1"),$2 in
+    faultclient,shutdown* | faultclient,timeout* | faultclient,linger* | faultclient,short* | faultclient,cork | faultclient,passive) return 0 ;;
+    esac
+    return 1
+}
+seen_typed() {
+    set -- "$1" $(progress "$1")
+    wanted_bytes=$(of sent "$1")
+    case "${4:-} ${5:-}" in
+    *C:*) differs="seen: $2 bytes, and $1's connection is closed (${4#C:}); waited for: $wanted_bytes bytes. Press b to begin this step again" ;;
+    esac
+    if [ "$2" = "$wanted_bytes" ]; then
+        tell "   seen: $2 bytes of $1 in all"
+        return 0
+    fi
+    if [ "$2" -gt "$wanted_bytes" ]; then
+        tell "!! seen: $2 bytes of $1; waited for: $wanted_bytes. What is counted later will differ: b begins this step again"
+        eval "sent_$(key "$1")=$2"
+        return 0
+    fi
+    if [ -n "$went_on" ]; then
+        [ -n "$differs" ] && eval "sent_$(key "$1")=$2" && return 0
+        went_on='' differs="seen: $2 bytes of $1; waited for: $wanted_bytes. A line ends with Enter"
+    elif [ "$2" -gt "${seen_bytes:-0}" ]; then
+        differs="seen: $2 bytes of $1; waited for: $wanted_bytes"
+    fi
+    seen_bytes=$2
+    return 1
+}
+
+eof() {
+    if ! is_students "$1"; then
+        ! by_hand || tell ">> The script does this itself: the end of $1's input."
+        say "$1< (end of input)"
+        close_input "$1"
+        return
+    fi
+    todo "in $1's window ($(of host "$1")): end the input with Ctrl-D"
+    hint_is "Ctrl-D at the beginning of a line; not Ctrl-C, which ends the program"
+    command_is "$1< Ctrl-D"
+    printf '%s< (end of input)\n' "$1" >>"$LAB_LOG/transcript.txt"
+    act seen_fin "$1"
+    tell "   seen: $1's FIN"
+}
+seen_fin() {
+    case $(progress "$1") in
+    *C:FIN*) return 0 ;;
+    *C:RST*) differs="seen: a RST from $1; waited for: a FIN. It had bytes unread, or was told to reset. b begins this step again" ;;
+    *) ! gone "$1" || differs="seen: $1's program has ended, no FIN; waited for: a FIN. b begins this step again" ;;
+    esac
+    [ -n "$went_on" ] && [ -n "$differs" ]
+}
+
+long() { if by_hand; then printf '%ss' $(($1 * 10)); else printf '%ss' "$1"; fi; }
+
+stop() {
+    case $1 in tcpdump-*) is_load=yes ;; *) is_load=$(of load "$1") ;; esac
+    if ! by_hand || [ -n "$is_load" ]; then
+        heading "$(of host "$1")\$ kill -${2:-TERM} $(pid_of "$1")     # $1"
+        end_program "$1" "${2:-TERM}" || fail "$1 ends on ${2:-TERM}" sockets "$(of host "$1")"
+        return
+    fi
+    case ${2:-TERM} in
+    INT) how="Ctrl-C in $1's window" ;;
+    TERM) how="Ctrl-C in $1's window will do" ;;
+    *) how="in another terminal of $(of host "$1")" ;;
+    esac
+    stop_words="kill -${2:-TERM} $(pid_of "$1")"
+    todo "on $(of host "$1"): end $1's program:   $stop_words"
+    hint_is "$how"
+    command_is "$(of host "$1")\$ $stop_words"
+    printf '\n%s$ %s     # %s\n' "$(of host "$1")" "$stop_words" "$1" >>"$LAB_LOG/transcript.txt"
+    remember_running
+    act seen_gone "$1"
+    close_input "$1"
+    tell "   seen: $1's process is gone"
+}
+remember_running() {
+    running=''
+    for other in $started; do gone "$other" || running="$running $other"; done
+}
+seen_gone() {
+    ! ended "$1" || return 0
+    for other in $running; do
+        [ "$other" = "$1" ] || ! gone "$other" || differs="seen: $other's process is gone; waited for: $1's ($(pid_of "$1")). b begins this step again"
+    done
+    return 1
+}
+
+on() {
+    host=$1
+    shift
+    [ "$1 ${2:-}" != "sysctl -w" ] || remember_sysctls "$@"
+    if ! by_hand; then
+        heading "$host\$ $*"
+        (host_exec "$host" "$@" </dev/null 2>&1) | head -c 100000 | show
+        return
+    fi
+    todo "on $host: $(as_typed "$@")"
+    command_is "$host\$ $(as_typed "$@")"
+    heading "$host\$ $*" >/dev/null
+    case "$1 ${2:-}" in
+    "kill -STOP" | "kill -CONT" | "kill "[0-9]*)
+        act seen_signalled "$@"
+        tell "   seen"
+        ;;
+    "sysctl -w")
+        shift 2
+        act seen_set "$@"
+        tell "   seen"
+        ;;
+    *)
+        hint_is "Enter here when you have seen it"
+        await went_on
+        (host_exec "$host" "$@" </dev/null 2>&1) | head -c 100000 | show
+        ;;
+    esac
+}
+seen_signalled() {
+    case $2 in
+    -STOP) state_of_process "$3" T ;;
+    -CONT) ! state_of_process "$3" T ;;
+    *) ! is_running "$host" "$2" ;;
+    esac
+}
+state_of_process() { (host_exec "$host" cat "/proc/$1/stat") </dev/null 2>/dev/null | sed 's/.*) //' | grep -q "^$2"; }
+seen_set() (
+    for setting; do
+        path=/proc/sys/$(printf '%s' "${setting%%=*}" | tr . /)
+        [ "$( (host_exec "$host" cat "$path") </dev/null | tr '\t' ' ')" = "${setting#*=}" ] || return 1
+    done
+)
+
+# ---- looking and claiming ----------------------------------------------------------------------------------------------
+
+# What is to be looked at is looked at by the student first. (A capture cannot be taken afterwards.)
+prompt() {
+    prompt_host=$1
+    shift
+    case $1 in
+    tcpdump*) ;;
+    *)
+        if by_hand; then
+            todo "look, on $prompt_host:   $*"
+            hint_is "type it in a terminal of $prompt_host, look at it, then press Enter here"
+            command_is "$prompt_host\$ $*"
+            await went_on
+        fi
+        ;;
+    esac
+    heading "$prompt_host\$ $*"
+}
+
+at_the_keyboard() {
+    keys_off
+    "$@"
+    keys_on
+}
+
+eventually() {
+    if [ "$1" = says ] && is_students "$2"; then
+        "$@" # has its own waits, or asks
+        return
+    fi
+    late='' deadline=$(($(centiseconds) + 500))
+    until "$@"; do
+        [ -z "$late$looking_once" ] || return 1
+        [ "$(centiseconds)" -lt $deadline ] || late=yes
+        sleep 0.02
+    done
+}
+looking_once=''
+
+# settle CLAIM EVIDENCE COMMAND...: see verbs.sh. Here a claim that is not so waits for the student, who may put it right or go on.
+settle() {
+    claim=$1 evidence=$2 unlooked=''
+    shift 2
+    if ! by_hand; then
+        "$@" || fail "$claim" $evidence
+        passed "$claim"
+        return
+    fi
+    if "$@"; then
+        if [ -n "$unlooked" ]; then not_looked_at "$claim"; else passed "$claim"; fi
+        return
+    fi
+    if [ -n "$unlooked" ]; then
+        not_looked_at "$claim"
+        return
+    fi
+    if was_so "$@"; then
+        passed "$claim"
+        tell "   (the state log has seen it; a moment later it was over)"
+        return
+    fi
+    tell "!! not so: $claim. Seen:"
+    $evidence 2>&1 | cut -c 1-200 | tail -n 8 | sed 's/^/     /' | show
+    case "$1 $2" in
+    *" says") ;;
+    *)
+        todo "put it right, or Enter to go on, or b to begin the step again"
+        looking_once=yes
+        await settled "$@"
+        looking_once=''
+        [ -n "$went_on" ] || { passed "$claim" && return; }
+        ;;
+    esac
+    not_as_expected=$((not_as_expected + 1))
+    say "  NOT AS EXPECTED: $claim"
+    printf 'differs\t%s\t%s\n' "$steps" "$claim" >>"$LAB_LOG/checks.txt"
+}
+settled() { [ -n "$went_on" ] || "$@"; }
+not_looked_at() {
+    say "  not looked at: $1"
+    printf 'open\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"
+}
+passed() {
+    ! is_silent || return 0
+    checks=$((checks + 1))
+    say "  ok: $1"
+    printf 'ok\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"
+}
+
+# was_so eventually equals state STATE [peer-of] NAME: since the student's last action, says the state log. A hand is slower than the kernel.
+was_so() (
+    [ "$1 $2 $3" = "eventually equals state" ] || return 1
+    if [ "$5" = peer-of ]; then
+        column=3 name=$6 log=$LAB_LOG/vit001.states
+    else
+        column=2 name=$5 log=$LAB_LOG/${one_stack:+vit001}.states
+        [ -n "$one_stack" ] || log=$LAB_LOG/$(of host "$5").states
+    fi
+    [ -s "$log" ] && awk -v c=$column -v address="$(local_of "$name")" -v state="$4" -v since="${mark:-0}" '
+        $c == address && $NF == state && $1 >= since { found = 1 } END { exit !found }' "$log"
+)
+
+exits() {
+    eventually gone "$1" || return 1
+    if is_students "$1"; then
+        claim="$1 has ended" # with which status, only its own shell knows
+    else
+        wait "$(of job "$1")"
+        [ $? = "$2" ]
+    fi
+}
+
+not() {
+    looking_once=yes
+    ! "$@"
+    negated=$? looking_once=''
+    return $negated
+}
+
+# says NAME TEXT: what the tables and the capture show as well is looked up there; the rest is asked.
+says() {
+    if ! is_students "$1"; then
+        grep -qsF -- "$2" "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"
+        return
+    fi
+    case $2 in
+    "listening on"*) [ "$(pid_of "$1")" != none ] && eventually listens "$1" ;;
+    "connected peer="*) eventually is_connected "$1" ;;
+    accepted*) is_accepted "${2##*[ =]}" || { [ -z "$looking_once" ] && { eventually is_accepted "${2##*[ =]}" || asked_whether "$@"; }; } ;;
+    "half-closed sent="* | "half-closed direction=write"* | half-closed) eventually has_sent_fin "$1" ;;
+    *)
+        if [ -s "$LAB_LOG/.$1.typed" ] && grep -qF -- "$2" "$LAB_LOG/.$1.typed"; then
+            eventually is_echoed "$1"
+        else
+            asked_whether "$1" "$2"
+        fi
+        ;;
+    esac
+}
+asked_whether() {
+    unlooked=yes
+    [ -z "$(of foreign "$1")" ] || return 0 # another program has other words
+    yes_or_no "in $1's window: do you see   $2"
+    [ -z "$answer" ] || unlooked=''
+    [ "$answer" = y ]
+}
+listens() {
+    look_around
+    awk -v pid="$(pid_of "$1")" '$2 == "LISTEN" && $7 == pid { n++ } END { exit !n }' "$LAB_LOG/.rows"
+}
+is_connected() { case $(state "$1") in SYN_SENT) return 1 ;; *) [ -e "$LAB_LOG/.$1.local" ] ;; esac }
+is_accepted() { # is_accepted LOCAL, or nothing that is an address: any
+    sockets vit001 | awk -v a="$1" '$6 != "LISTEN" && $7 ~ /^[0-9]/ && (a !~ /:/ || $5 == a) { n++ } END { exit !n }'
+}
+has_sent_fin() { case $(progress "$1") in *C:FIN*) return 0 ;; *) return 1 ;; esac }
+is_echoed() {
+    set -- $(progress "$1")
+    [ "$1" -gt 0 ] && [ "$2" -ge "$1" ]
+}
+
+# What only a program's log has, the student is asked for: once.
+logged() {
+    if is_students "$1"; then
+        value_of "$1" "what stands behind  $2=  in the last line of $1's window that has it?"
+    else
+        sed -n "s/.* $2=\([^ ]*\).*/\1/p" "$LAB_LOG/$1.err" | tail -n 1
+    fi
+}
+count_logged() {
+    if ! is_students "$1"; then
+        grep -c " $2 " "$LAB_LOG/$1.err"
+    elif [ "$2" = connected ] && can_capture_on vit001 && ! gone tcpdump-vit001; then
+        look_around
+        eval "begin_address=\$address_$(of host "$1")"
+        awk -v a="$begin_address:" -v port=":$PORT" 'index($2, a) == 1 && substr($3, length($3) - length(port) + 1) == port && $5 == "S:SYN+ACK" { n++ } END { print n + 0 }' "$LAB_LOG/.wires"
+    else
+        value_of "$1" "how many lines of $1's window have the word  $2 ?"
+    fi
+}
+value_of() (
+    memo=$LAB_LOG/.$1.$(printf '%s' "$2" | cksum | tr -d ' ')
+    if [ ! -e "$memo" ]; then
+        keys_off
+        printf '%s' "   ? in $2 (Enter: not looked) " >&3
+        read -r value || value=''
+        keys_on
+        printf '%s\n' "$value" | visible >"$memo"
+    fi
+    cat "$memo"
+)
+exec 3>&1

@@ -1,0 +1,169 @@
+# coach.sh - sourced by byhand.sh: what the coach says, the keys that it hears, and how it looks around. Nobody's history is read: what
+# counts are the kernels' tables (ss), /proc, and the capture (wire).
+#
+#   tell TEXT...             lines for the student, on the screen and in the transcript
+#   todo TEXT... | hint_is TEXT | command_is TEXT   what is to be done now; what helps after a while; the exact command after a longer one
+#   await LOOK...            until LOOK... succeeds; it may say in $differs what it sees instead. Keys work meanwhile
+#   look_around              $LAB_LOG/.rows: HOST STATE RECV-Q SEND-Q LOCAL PEER PID PROGRAM of each socket of the three hosts;
+#                            $LAB_LOG/.wires: the connections in vit001's capture, as `wire --list` prints them
+#
+# LAB_HINT_AFTER (20): seconds until the hint; the exact command comes after three times as many.
+
+# ---- saying ----------------------------------------------------------------------------------------------------------
+
+columns=78 # of the narrowest terminal, less two
+fold_to() { fold -s -w $((columns - $1)) | sed "2,\$s/^/$(printf "%$1s" '')/; s/ *\$//"; }
+tell() { for told_line; do printf "%s\n" "$told_line" | fold_to 3 | show; done; }
+
+todo() {
+    tell ">> $*"
+    task=$* hint='' command=''
+}
+hint_is() { hint=$*; }
+command_is() { command=$*; } # how it is typed: HOST$ WORDS, NAME< LINE
+
+# ---- keys ------------------------------------------------------------------------------------------------------------
+
+keys_help() {
+    tell "   keys: r what is to be done   c the exact command   l the picture so far" \
+        "         s let the script do this step   b begin this step again, on a new port" \
+        "         e the program has ended by itself   Enter go on   q end   ? this"
+}
+# One key at a time, without echo; a key that does not come within 0.2 s is none. Enter is CR: $() would eat LF.
+keys_on() { stty -icanon -echo -icrnl min 0 time "${LAB_KEY_TIME:-2}"; }
+keys_off() { stty icanon echo icrnl; }
+hands_off() {
+    keys_off
+    rm -f "$LAB_LOG"/.[a-z]*
+    [ $status != 0 ] || rm -f "$LAB_LOG/resume.txt"
+}
+next_key() { pressed_key=$(dd bs=1 count=1 2>/dev/null); }
+time_now() {
+    read -r now rest </proc/uptime
+    now=${now%.*}
+}
+
+# pressed: what a key asks for that means the same everywhere; fails for the others, which are the wait's own.
+pressed() {
+    case $pressed_key in
+    r) tell ">> $task" ;;
+    c) say "   $command" ;;
+    l) picture_so_far ;;
+    b) begin_again "$steps" ;;
+    s) begin_again $((steps + 1)) ;;
+    q) end_by_hand ;;
+    '?') keys_help ;;
+    *) return 1 ;;
+    esac
+}
+
+await() {
+    time_now
+    since=$now told='' helped=0 ended_itself='' went_on='' hint_after=${LAB_HINT_AFTER:-20}
+    rm -f "$LAB_LOG/.looked"
+    while :; do
+        if has_changed; then
+            differs=''
+            "$@" && return 0
+            if [ -n "$differs" ] && [ "$differs" != "$told" ]; then
+                tell "!! $differs"
+                told=$differs
+            fi
+        fi
+        next_key
+        case $pressed_key in
+        '') ;;
+        "$carriage_return") went_on=yes && rm -f "$LAB_LOG/.looked" ;;
+        e) ended_itself=yes && rm -f "$LAB_LOG/.looked" ;;
+        *) pressed ;;
+        esac
+        time_now
+        if [ $helped = 0 ] && [ $((now - since)) -ge "$hint_after" ] && [ -n "$hint" ]; then
+            tell "   hint: $hint"
+            helped=1
+        fi
+        if [ $helped -lt 2 ] && [ $((now - since)) -ge $((hint_after * 3)) ] && [ -n "$command" ]; then
+            say "   $command"
+            helped=2
+        fi
+    done
+}
+carriage_return=$(printf '\r')
+
+# act LOOK...: the student's action; what the state log has seen since the one before counts for it.
+act() {
+    mark=${done_at:-0}
+    await "$@"
+    done_at=$(date +%s.%N)
+}
+
+# has_changed: a state log or the capture has grown since the last look; at the latest after ten keys' times there is one anyway.
+has_changed() {
+    idle=$((${idle:-0} + 1))
+    [ -e "$LAB_LOG/.looked" ] || idle=10
+    # shellcheck disable=SC3013 # POSIX has it since 2024, and every sh that labs run with
+    for grown in "$LAB_LOG"/*.states "$LAB_LOG"/vit001.pcap; do [ ! "$grown" -nt "$LAB_LOG/.looked" ] || idle=10; done
+    [ $idle -ge 10 ] || return 1
+    idle=0
+    : >"$LAB_LOG/.looked"
+}
+
+went_on() { [ -n "$went_on" ]; } # for what cannot be seen from outside
+
+# yes_or_no QUESTION: $answer is y, n, or nothing
+yes_or_no() {
+    printf '%s' "   ? $1 (y, n; Enter: not looked) " | visible
+    answer=none command='' task=$1
+    while [ "$answer" = none ]; do
+        next_key
+        case $pressed_key in
+        y | n) answer=$pressed_key ;;
+        "$carriage_return") answer='' ;;
+        '') ;;
+        *) pressed ;;
+        esac
+    done
+    printf '%s\n' "$answer"
+    printf '   ? %s %s\n' "$1" "${answer:--}" | visible >>"$LAB_LOG/transcript.txt"
+}
+
+picture_so_far() (
+    [ -s "$LAB_LOG/vit001.pcap" ] || { tell "   (no capture here, no picture)" && return; }
+    set --
+    for host in vit001 vit002 vit003; do eval "set -- \"\$@\" --host \"\$address_$host=$host\""; done
+    for file in "$LAB_LOG"/*.states; do [ ! -s "$file" ] || set -- "$@" --states "$file"; done
+    ladder -w $columns "$@" "$LAB_LOG/vit001.pcap" 2>/dev/null | visible | tail -n 60
+)
+
+# ---- looking ---------------------------------------------------------------------------------------------------------
+
+look_around() (
+    for host in ${one_stack:+vit001} $([ -n "$one_stack" ] || echo vit001 vit002 vit003); do
+        (host_exec "$host" ss -Htanp) </dev/null 2>/dev/null | LC_ALL=C awk -v host="$host" '
+            {
+                gsub(/\[::ffff:/, ""); gsub(/]/, ""); gsub(/\[/, ""); gsub(/%[a-z0-9]+/, "")
+                sub("ESTAB", "ESTABLISHED", $1); gsub("-", "_", $1); sub("WAIT_", "WAIT", $1)
+                pid = "-"; name = "-"; rest = $0 # several processes: the oldest is the one that was started
+                while (match(rest, /\("[^"]*",pid=[0-9]+/)) {
+                    found = substr(rest, RSTART, RLENGTH); rest = substr(rest, RSTART + RLENGTH)
+                    number = found; sub(/.*pid=/, "", number)
+                    if (pid == "-" || number + 0 < pid + 0) { pid = number; name = found; sub(/^\("/, "", name); sub(/".*/, "", name); gsub(/[^!-~]/, "?", name) }
+                }
+                print host, $1, $2, $3, $4, $5, pid, name
+            }'
+    done >"$LAB_LOG/.rows"
+    [ ! -s "$LAB_LOG/vit001.pcap" ] || wire --list "$LAB_LOG/vit001.pcap" >"$LAB_LOG/.wires" 2>/dev/null
+    [ -e "$LAB_LOG/.wires" ] || : >"$LAB_LOG/.wires"
+)
+
+# as_typed WORD...: as one types it in a shell
+as_typed() (
+    typed=''
+    for word; do
+        case $word in
+        *[!A-Za-z0-9_./:=,@%+-]* | '') word="'$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'" ;;
+        esac
+        typed="$typed $word"
+    done
+    printf '%s' "${typed# }"
+)

@@ -1,0 +1,198 @@
+// Labs by hand: students in pseudo-terminals type what the coach asks for, or something else, and the coach says what it saw.
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <sys/ioctl.h>
+
+#include <map>
+#include <regex>
+
+using namespace test;
+
+namespace {
+
+// A command in a terminal of its own, 80 by 24. What it shows is collected when somebody looks.
+class Terminal {
+public:
+    explicit Terminal(const std::vector<std::string>& command) {
+        fd_ = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        if (fd_ < 0 || grantpt(fd_) || unlockpt(fd_)) fail("posix_openpt");
+        std::string name = ptsname(fd_);
+        winsize size{24, 80, 0, 0};
+        ioctl(fd_, TIOCSWINSZ, &size);
+        fcntl(fd_, F_SETFL, O_NONBLOCK);
+        std::vector<char*> argv;
+        for (auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
+        argv.push_back(nullptr);
+        pid_ = fork();
+        if (pid_ < 0) fail("fork");
+        if (pid_ > 0) return;
+        setsid();
+        int tty = open(name.c_str(), O_RDWR);  // the first terminal that a session opens is its own
+        for (int fd : {0, 1, 2}) dup2(tty, fd);
+        prctl(PR_SET_PDEATHSIG, SIGHUP);
+        execvp(argv[0], argv.data());
+        _exit(127);
+    }
+    Terminal(const Terminal&) = delete;
+    ~Terminal() {
+        close(fd_);  // a hangup, as when a window is closed
+        if (!eventually([&] { return waitpid(pid_, nullptr, WNOHANG) != 0; }, 5s))
+            kill(pid_, SIGKILL), waitpid(pid_, nullptr, 0);
+    }
+    void type(const std::string& keys) const {
+        if (getenv("TRACE"))
+            std::ofstream(getenv("TRACE"), std::ios::app) << "TYPED[" << fd_ << "] " << keys << std::endl;
+        if (write(fd_, keys.data(), keys.size()) < 0) return;  // its window is closed
+    }
+    const std::string& text() {
+        char part[4096];
+        for (ssize_t n; (n = read(fd_, part, sizeof part)) > 0;)
+            for (ssize_t i = 0; i < n; ++i) {
+                if (part[i] == 27) escape_ = true;  // bold, and such
+                else if (escape_) escape_ = !isalpha(part[i]);
+                else if (part[i] != '\r') text_ += part[i];
+            }
+        return text_;
+    }
+    bool shows(const std::string& what, size_t from = 0, Time deadline = patience) {
+        return eventually([&] { return text().find(what, from) != text_.npos; }, deadline);
+    }
+
+private:
+    int fd_ = -1;
+    pid_t pid_ = -1;
+    bool escape_ = false;
+    std::string text_;
+};
+
+// A student at a lab: the coach's terminal, one for each program that was started, and one for each host.
+class Student {
+public:
+    explicit Student(const std::string& lab, const std::string& options = "")
+        : coach_({"sh", "-c",
+                  "LAB_PREPARED=yes LAB_KEY_TIME=1 TCP_LAB_STUDENT=eva exec labs/run --by-hand --logs '" + logs_.path + "' " + options +
+                      " " + lab}) {}
+
+    Terminal& coach() { return coach_; }
+    const std::string& logs() const { return logs_.path; }
+    Terminal& window(const std::string& name, const std::string& host = "") {
+        auto& window = windows_[name];
+        if (!window) {
+            window =
+                std::make_unique<Terminal>(std::vector<std::string>{"labs/run", "--enter", host, "--logs", logs_.path});
+            eventually([&] { return waits(window->text()); });
+        }
+        return *window;
+    }
+    /// The next complete line of the coach's, or a question that waits at its end; false when nothing comes.
+    bool next(std::string& line, Time deadline = patience) {
+        return eventually(
+            [&] {
+                const std::string& text = coach_.text();
+                size_t end = text.find('\n', read_);
+                if (end != text.npos) line = text.substr(read_, end - read_), read_ = end + 1;
+                else if (std::regex_search(text.substr(read_), std::regex("\\(.*Enter.*\\):? $")))
+                    line = text.substr(read_), read_ = text.size();
+                else return false;
+                return true;
+            },
+            deadline);
+    }
+    /// Does what the coach asks for, with exactly the commands that it shows, until the lab is over: its last line.
+    std::string do_all() {
+        std::string line;
+        for (std::smatch m; !std::regex_search(line, m, std::regex("^Lab .*Log: "));) {
+            if (!next(line, 30s)) return "nothing more from the coach";
+            if (getenv("TRACE"))
+                std::ofstream(getenv("TRACE"), std::ios::app)
+                    << Clock::now().time_since_epoch().count() / 10000000 % 10000 << " " << line << std::endl;
+            if (line.rfind(">> ", 0) == 0) obey(line.substr(3));
+            else if (line.find("Your prediction (") != line.npos) coach_.type("\r");
+            else if (std::regex_search(line, m, std::regex("in (.*)'s window: do you see   (.*) \\(y")))
+                answer(m[1], m[2]);
+            else if (std::regex_search(line, m, std::regex("stands behind  (.*)=  in the last line of (.*)'s window")))
+                tell_value(m[2], m[1]);
+            else if (line.find("(Enter: not looked)") != line.npos) coach_.type("\r");
+        }
+        return line;
+    }
+
+private:
+    void obey(const std::string& task) {
+        if (task.rfind("The script ", 0) == 0) return;
+        std::smatch m;
+        if (task.rfind("put it right", 0) == 0 || task.rfind("look, ", 0) == 0) return coach_.type("\r");
+        coach_.type("c");
+        std::string command;
+        do
+            if (!next(command)) return;
+        while (!std::regex_search(command, m, std::regex("^   ([^ ]+)([$<]) (.*)$")));
+        std::string place = m[1], words = m[3], program = task.substr(0, task.find_first_of(", "));
+        if (m[2] == "<") {
+            window(place).type(words == "Ctrl-D" ? "\4" : words + "\r");
+            if (std::regex_search(words, std::regex("^(short|timeout|shutdown) "))) coach_.type("\r");  // the coach sees nothing
+            return;
+        }
+        bool starts = task.find(", on ") == program.size();
+        Terminal& at = window(starts ? program + " " : place, place);
+        if (starts && windows_.count(program)) windows_.erase(program);
+        size_t before = at.text().size();
+        at.type(words + "\r");
+        if (!starts) {
+            if (!std::regex_search(words, std::regex("^(kill|sysctl) "))) coach_.type("\r");
+            return;
+        }
+        windows_[program] = std::move(windows_[program + " "]);
+        windows_.erase(program + " ");
+        // it may end by itself, and nothing be seen of it
+        eventually([&] { return coach_.text().find("seen: ", read_) != coach_.text().npos || ended(at, before); });
+        if (ended(at, before) && !coach_.shows("seen: ", read_, 1s)) coach_.type("e");
+    }
+    // The shell waits at its prompt again, "vit001$ " or root's "vit001# ".
+    static bool waits(const std::string& text) { return std::regex_search(text, std::regex("vit00[123][$#] $")); }
+    static bool ended(Terminal& window, size_t from) {
+        return window.text().find('\n', from) != std::string::npos && waits(window.text());
+    }
+    void answer(const std::string& name, const std::string& words) {
+        coach_.type(windows_.count(name) && window(name).shows(words, 0, 1s) ? "y" : "n");
+    }
+    void tell_value(const std::string& name, const std::string& key) {
+        std::smatch m;
+        std::string text = window(name).text(), value;
+        for (; std::regex_search(text, m, std::regex(" " + key + "=([^ \n]*)")); text = m.suffix()) value = m[1];
+        coach_.type(value + "\r");
+    }
+
+    Directory logs_;
+    std::map<std::string, std::unique_ptr<Terminal>> windows_;
+    size_t read_ = 0;
+    Terminal coach_;
+};
+
+}  // namespace
+
+TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]") {
+    std::vector<std::string> labs = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12"};
+    if (getenv("LABS")) {
+        labs.clear();
+        std::istringstream chosen(getenv("LABS"));
+        for (std::string lab; chosen >> lab;) labs.push_back(lab);
+    }
+    std::map<std::string, std::string> ends, shown;
+    std::mutex mutex;
+    std::vector<std::thread> students;
+    for (auto& lab : labs)
+        students.emplace_back([&, lab] {
+            Student student(lab);
+            std::string end = student.do_all(), text = student.coach().text();
+            std::lock_guard lock(mutex);
+            ends[lab] = end, shown[lab] = text;
+        });
+    for (auto& student : students) student.join();
+    for (auto& lab : labs) {
+        INFO(shown[lab]);
+        CHECK(ends[lab].find("passed, ") != std::string::npos);
+        CHECK(ends[lab].find("not as expected") == std::string::npos);
+    }
+}

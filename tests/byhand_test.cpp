@@ -69,10 +69,10 @@ private:
 // A student at a lab: the coach's terminal, one for each program that was started, and one for each host.
 class Student {
 public:
-    explicit Student(const std::string& lab, const std::string& options = "")
+    explicit Student(const std::string& lab, const std::string& options = "", const std::string& logs = "")
         : coach_({"sh", "-c",
-                  "LAB_PREPARED=yes LAB_KEY_TIME=1 TCP_LAB_STUDENT=eva exec labs/run --by-hand --logs '" + logs_.path + "' " + options +
-                      " " + lab}) {}
+                  "LAB_PREPARED=yes LAB_KEY_TIME=1 TCP_LAB_STUDENT=eva exec labs/run --by-hand --logs '" + logs_.path +
+                      "' " + options + " " + lab}) {}
 
     Terminal& coach() { return coach_; }
     const std::string& logs() const { return logs_.path; }
@@ -92,12 +92,25 @@ public:
                 const std::string& text = coach_.text();
                 size_t end = text.find('\n', read_);
                 if (end != text.npos) line = text.substr(read_, end - read_), read_ = end + 1;
-                else if (std::regex_search(text.substr(read_), std::regex("\\(.*Enter.*\\):? $")))
+                else if (text.size() > 2 && text.compare(text.size() - 1, 1, " ") == 0 &&
+                         std::regex_search(text.substr(read_), std::regex("\\(.*Enter.*\\):? $")))
                     line = text.substr(read_), read_ = text.size();
                 else return false;
                 return true;
             },
             deadline);
+    }
+    /// Until the coach has said this, wherever its lines end; false when it never does.
+    bool hears(const std::string& what) {
+        return eventually([&] {
+            for (size_t start = read_, end; start < coach_.text().size(); ++start)
+                if ((end = said(coach_.text(), start, what)) > start) return read_ = end, true;
+            return false;
+        });
+    }
+    /// `keys` in a terminal of the host, which is called so.
+    void types(const std::string& name, const std::string& host, const std::string& keys) {
+        window(name, host).type(keys);
     }
     /// Does what the coach asks for, with exactly the commands that it shows, until the lab is over: its last line.
     std::string do_all() {
@@ -111,7 +124,7 @@ public:
             else if (line.find("Your prediction (") != line.npos) coach_.type("\r");
             else if (std::regex_search(line, m, std::regex("in (.*)'s window: do you see   (.*) \\(y")))
                 answer(m[1], m[2]);
-            else if (std::regex_search(line, m, std::regex("stands behind  (.*)=  in the last line of (.*)'s window")))
+            else if (std::regex_search(line, m, std::regex("stands behind  (.*)  in the last line of (.*)'s window")))
                 tell_value(m[2], m[1]);
             else if (line.find("(Enter: not looked)") != line.npos) coach_.type("\r");
         }
@@ -131,7 +144,8 @@ private:
         std::string place = m[1], words = m[3], program = task.substr(0, task.find_first_of(", "));
         if (m[2] == "<") {
             window(place).type(words == "Ctrl-D" ? "\4" : words + "\r");
-            if (std::regex_search(words, std::regex("^(short|timeout|shutdown) "))) coach_.type("\r");  // the coach sees nothing
+            if (std::regex_search(words, std::regex("^(short|timeout|shutdown) ")))
+                coach_.type("\r");  // the coach sees nothing
             return;
         }
         bool starts = task.find(", on ") == program.size();
@@ -154,13 +168,25 @@ private:
     static bool ended(Terminal& window, size_t from) {
         return window.text().find('\n', from) != std::string::npos && waits(window.text());
     }
+    // Where `what` ends in the text when it begins at `at`, any blanks being as good as others; 0: it is not there.
+    static size_t said(const std::string& text, size_t at, const std::string& what) {
+        for (size_t i = 0; i < what.size();) {
+            if (isspace(what[i])) {
+                if (at == text.size() || !isspace(text[at])) return 0;
+                while (i < what.size() && isspace(what[i])) ++i;
+                while (at < text.size() && isspace(text[at])) ++at;
+            } else if (at == text.size() || text[at++] != what[i++]) return 0;
+        }
+        return at;
+    }
     void answer(const std::string& name, const std::string& words) {
         coach_.type(windows_.count(name) && window(name).shows(words, 0, 1s) ? "y" : "n");
     }
     void tell_value(const std::string& name, const std::string& key) {
         std::smatch m;
         std::string text = window(name).text(), value;
-        for (; std::regex_search(text, m, std::regex(" " + key + "=([^ \n]*)")); text = m.suffix()) value = m[1];
+        for (; std::regex_search(text, m, std::regex("(?:^|[ \n])" + key + " ?([^ \n]*)")); text = m.suffix())
+            value = m[1];
         coach_.type(value + "\r");
     }
 
@@ -195,4 +221,75 @@ TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]
         CHECK(ends[lab].find("passed, ") != std::string::npos);
         CHECK(ends[lab].find("not as expected") == std::string::npos);
     }
+}
+
+TEST_CASE("by hand: what a clumsy student does is named in one line, and never ends the lab", "[byhand]") {
+    Student student("03", "--student eva");
+    Terminal& coach = student.coach();
+    INFO(coach.text());
+    auto hears = [&](const std::string& what) {
+        bool heard = student.hears(what);
+        INFO("the coach should have said: " << what << "\n" << coach.text());
+        REQUIRE(heard);
+    };
+
+    hears(">> buggy, on vit001: ");
+    student.types("wrong host", "vit002", "seqserver --bug no-close 8990\r");
+    hears("listens on vit002; waited for:");
+    student.types("wrong host", "vit002", "\3");
+    student.types("server", "vit001", "seqserver --bug no-close 8999\r");
+    hears("listens on port 8999;");
+    student.types("server", "vit001", "\3seqserver 8990\r");
+    hears("without --bug; waited for: seqserver --bug");
+    student.types("server", "vit001", "\3seqserver --bug no-close 8990\r");
+    hears("seen: seqserver (process");
+
+    hears(">> ana, on vit002: ");
+    student.types("client", "vit002", "TCPecho vit001 8991\r");
+    hears("seen: a SYN to port 8991, answered by RST");
+    student.types("other", "vit003", "TCPecho vit001 8990\r");
+    hears("seen: a connection from vit003 ");
+    student.types("other", "vit003", "\3");
+    student.types("server", "vit001", "\3");  // too early
+    hears("seen: buggy's program has ended; start it again");
+    student.types("client", "vit002", "TCPecho vit001 8990\r");
+    hears("seen: a SYN to port 8990, answered by RST");
+    student.types("server", "vit001", "seqserver --bug no-close 8990\r");
+    hears("seen: buggy is back, process");
+    // any program counts
+    student.types("client", "vit002", "bash -c 'exec 3<>/dev/tcp/vit001/8990; cat >&3'\r");
+    hears("seen: a connection from 10.98.0.2:");
+    hears("type the line");
+    student.types("other", "vit003", "TCPecho vit001 8990\r");
+    hears("seen: an extra client, on vit003: TCPecho");
+    student.types("other", "vit003", "\3");
+    student.types("client", "vit002", "abc\r");
+    hears("seen: 4 bytes of ana; waited for: 6");
+    student.types("client", "vit002", "\3");
+    hears("ana's connection is closed");
+
+    coach.type("b");
+    hears("from step 1 on, on a new port");
+    hears(">> buggy, on vit001: ");
+    coach.type("s");  // let the script do it
+    hears("== Step 2.");
+    hears("Enter goes on): ");
+    coach.type("\r");
+    hears(">> on vit002: end ana's program:   kill -KILL ");
+    coach.type("q");
+    hears("labs/run --by-hand --resume 03");
+    hears("ended at step 2");
+
+    Student later("03", "--student eva --resume", student.logs());
+    later.hears("the script does what comes before step 2");
+    CHECK(later.hears("== Step 2. "));
+    CHECK(later.hears(">> on vit002: end ana's program: kill -KILL "));
+    later.coach().type("q");
+    CHECK(later.hears("ended at step 2"));
+    int status;
+    std::string log = output_of("cd " + student.logs() + "/03*/*-eva && grep -c ^1 minutes.txt && cat student.txt resume.txt && ls", status);
+    INFO(log);
+    CHECK(log.find("name eva\nlab 03-missing-close\nnonce ") != log.npos);
+    CHECK(log.find("\n2\n") != log.npos);
+    for (std::string file : {"vit001.1.pcap", "vit001.2.pcap", "vit001.pcap"}) CHECK(log.find("\n" + file + "\n") != log.npos);
 }

@@ -167,7 +167,10 @@ begin() {
         ! by_hand || tell ">> The script does this itself:"
         heading "$begin_host\$ $*"
         launch "$begin_name" "$begin_host" "$@"
-        eval "hand_$(key "$begin_name")= load_$(key "$begin_name")=$(! is_for_the_script "$@" || echo yes)"
+        eval "hand_$(key "$begin_name")= load_$(key "$begin_name")="
+        if is_for_the_script "$@"; then
+            eval "load_$(key "$begin_name")=yes load_port=\${PORT:-}"
+        fi
         return
     fi
     eval "hand_$(key "$begin_name")=yes program_$(key "$begin_name")=\$1 load_$(key "$begin_name")= host_$(key "$begin_name")=$begin_host job_$(key "$begin_name")= sent_$(key "$begin_name")=0"
@@ -241,7 +244,7 @@ seen_started() {
         FILENAME ~ /wires$/ && wanted == "connection" && !known[$2, port_of($3)] {
             segments = $0; sub(/^[^ ]* [^ ]* [^ ]* /, "", segments)
             from_here = address_of($2) == address || one_stack
-            if (segments == "C:SYN S:RST") { if (from_here) refused = port_of($3) }
+            if (segments == "C:SYN S:RST") { if (from_here) { refused = port_of($3); its = $2 " " port_of($3) } }
             else if (from_here && port_of($3) == port) dead = "connection " $2 " - -"
         }
         END {
@@ -249,8 +252,9 @@ seen_started() {
             if (!result && !differs && refused) differs = refused == port ? "seen: a SYN to port " port ", answered by RST: nothing listens there; start the server again, or press b" \
                 : "seen: a SYN to port " refused ", answered by RST: nothing listens there; waited for: a connection to port " port
             if (!result && !differs && wanted == "listener" && went_on) differs = "nothing listens on port " port " of " host " yet"
-            print result; print differs
+            print result; print differs; print its
         }' - "$LAB_LOG/.rows" "$LAB_LOG/.wires")
+    printf '%s\n' "$found" | sed -n 3p | grep . >>"$LAB_LOG/.known" # said once
     differs=$(printf '%s\n' "$found" | sed -n 2p) found=$(printf '%s\n' "$found" | sed -n 1p)
     [ -n "$found" ] || {
         [ -z "$went_on$differs" ] || not_yet
@@ -268,7 +272,7 @@ not_yet() {
 # name_it NAME LOCAL PID listener|connection
 name_it() {
     printf '%s %s\n' "$2" "$(if [ "$4" = listener ]; then echo "$3"; else echo "$want_port"; fi)" >>"$LAB_LOG/.known"
-    [ "$4" = listener ] || printf '%s\n' "$2" >"$LAB_LOG/.$1.local"
+    if [ "$4" = listener ]; then printf '%s\n' "$words_wanted" >"$LAB_LOG/.$1.listens.$want_port"; else printf '%s\n' "$2" >"$LAB_LOG/.$1.local"; fi
     [ "$3" = - ] || (host_exec "$(of host "$1")" cat "/proc/$3/stat") </dev/null 2>/dev/null | head -c 1000 >"$LAB_LOG/$1.pid"
 }
 # LOCAL PORT of clients and LOCAL PID of listeners that have names, or had them.
@@ -302,6 +306,37 @@ is_as_meant() {
     [ -n "$missing" ] || return 0
     differs="seen: $own_program, process $1, $missing; waited for: $words_wanted. End it (Ctrl-C) and start it so"
     return 1
+}
+
+# watch_out: what has nothing to do with what is waited for, and will be in its way: a server that is gone, a client too many.
+watch_out() {
+    [ -n "${PORT:-}" ] || return 0
+    look_around
+    for listens in "$LAB_LOG"/.*.listens."$PORT"; do
+        [ -e "$listens" ] || continue
+        other=${listens##*/.} other=${other%.listens.*}
+        gone "$other" || continue
+        back=$(known_sockets | awk -v host="$(of host "$other")" -v port=":$PORT\$" '
+            FILENAME == "-" { known[$1, $2] = 1; next }
+            $1 == host && $2 == "LISTEN" && $5 ~ port && !known[$5, $7] { print $5, $7; exit }' - "$LAB_LOG/.rows")
+        if [ -n "$back" ]; then
+            (want_port=$PORT words_wanted=$(cat "$listens") && name_it "$other" $back listener)
+            tell "   seen: $other is back, process ${back#* }"
+        elif ! is_told "$other ended"; then
+            differs="seen: $other's program has ended; start it again ($(of host "$other")\$ $(cat "$listens")), or b begins this step again"
+        fi
+    done
+    [ "$PORT" != "${load_port:-}" ] || return 0
+    extra=$(known_sockets | awk -v port=":$PORT\$" '
+        FILENAME == "-" { known[$1, $2] = 1; next }
+        $6 ~ port && $2 ~ /ESTABLISHED|CLOSE_WAIT/ && !known[$5, substr(port, 2, length(port) - 2)] { print $5, $1, $8, $7; exit }' - "$LAB_LOG/.rows")
+    [ -z "$extra" ] || is_told "${extra%% *}" || {
+        set -- $extra
+        differs="seen: an extra client, on $2: $3 (process $4) is connected to port $PORT, too. Close it, Ctrl-C there, or it will be in the way"
+    }
+}
+is_told() {
+    grep -qsxF "$1" "$LAB_LOG/.told" || { echo "$1" >>"$LAB_LOG/.told" && return 1; }
 }
 
 # progress NAME: bytes from the client and from the server of its connection, and C:FIN, S:FIN, C:RST, S:RST, as far as seen.
@@ -426,6 +461,7 @@ stop() {
     command_is "$(of host "$1")\$ $stop_words"
     printf '\n%s$ %s     # %s\n' "$(of host "$1")" "$stop_words" "$1" >>"$LAB_LOG/transcript.txt"
     remember_running
+    rm -f "$LAB_LOG/.$1.listens".*
     act seen_gone "$1"
     close_input "$1"
     tell "   seen: $1's process is gone"
@@ -539,8 +575,9 @@ settle() {
         if [ -n "$unlooked" ]; then not_looked_at "$claim"; else passed "$claim"; fi
         return
     fi
-    if [ -n "$unlooked" ]; then
+    if [ -n "$unlooked" ] || [ -e "$LAB_LOG/.unlooked" ]; then
         not_looked_at "$claim"
+        rm -f "$LAB_LOG/.unlooked"
         return
     fi
     if was_so "$@"; then
@@ -666,14 +703,29 @@ count_logged() {
         value_of "$1" "how many lines of $1's window have the word  $2 ?"
     fi
 }
+last_line() {
+    if is_students "$1"; then
+        value_of "$1" "what stands behind  $2  in the last line of $1's window that has it?"
+    else
+        sed -n "s/^$2//p" "$LAB_LOG/$1.out" | tail -n 1
+    fi
+}
+bytes_printed() {
+    if is_students "$1"; then
+        : >"$LAB_LOG/.unlooked"
+    else
+        wc -c <"$LAB_LOG/$1.out"
+    fi
+}
 value_of() (
     memo=$LAB_LOG/.$1.$(printf '%s' "$2" | cksum | tr -d ' ')
     if [ ! -e "$memo" ]; then
         keys_off
-        printf '%s' "   ? in $2 (Enter: not looked) " >&3
+        printf '%s' "   ? $2 (Enter: not looked) " >&3
         read -r value || value=''
         keys_on
         printf '%s\n' "$value" | visible >"$memo"
+        [ -n "$value" ] || : >"$LAB_LOG/.unlooked"
     fi
     cat "$memo"
 )

@@ -65,6 +65,7 @@ await() {
         if has_changed; then
             differs=''
             "$@" && return 0
+            [ -n "$differs" ] || [ -z "$acting" ] || watch_out
             if [ -n "$differs" ] && [ "$differs" != "$told" ]; then
                 tell "!! $differs"
                 told=$differs
@@ -88,13 +89,13 @@ await() {
         fi
     done
 }
-carriage_return=$(printf '\r')
+carriage_return=$(printf '\r') acting=''
 
 # act LOOK...: the student's action; what the state log has seen since the one before counts for it.
 act() {
-    mark=${done_at:-0}
+    mark=${done_at:-0} acting=yes
     await "$@"
-    done_at=$(date +%s.%N)
+    acting='' done_at=$(date +%s.%N)
 }
 
 # has_changed: a state log or the capture has grown since the last look; at the latest after ten keys' times there is one anyway.

@@ -61,7 +61,7 @@ inline void save(const Results& results, const std::string& path) {
         }
         file << name << ' ' << h.max() << " 0\n";
     }
-    if (!file.flush()) tcp::fail("write " + path);
+    if (!file.flush()) tcp::fail("write " + tcp::printable(path));
 }
 /// A line for each connection, in the order of their ends; microseconds.
 inline void save_each(const Results& results, const std::string& path) {
@@ -69,17 +69,17 @@ inline void save_each(const Results& results, const std::string& path) {
     file << "began_us,answered_us,closed_us\n";
     for (auto& times : results.each)
         file << times[0].count() / 1000 << ',' << times[1].count() / 1000 << ',' << times[2].count() / 1000 << '\n';
-    if (!file.flush()) tcp::fail("write " + path);
+    if (!file.flush()) tcp::fail("write " + tcp::printable(path));
 }
 inline void merge(Results& results, const std::string& path) {
     std::ifstream file(path);
-    if (!file) tcp::fail("open " + path);
+    if (!file) tcp::fail("open " + tcp::printable(path));
     std::string name;
     for (uint64_t value, count; file >> name;) {
         auto is_it = [&](auto& named) { return named.first == name; };
         auto found = std::find_if(results.times.begin(), results.times.end(), is_it);
         if (found == results.times.end() || !(file >> value >> count))
-            throw std::runtime_error(path + " is not a histogram that --histogram wrote");
+            throw std::runtime_error(tcp::printable(path) + " is not a histogram that --histogram wrote");
         found->second.add(value, count);
     }
 }

@@ -131,7 +131,9 @@ TEST_CASE("hostile text neither crashes nor gets through", "[seeing]") {
         "IP . > .: Flags [S], seq 1\nIP a. > .b: Flags [S]\n > : Flags []\n: Flags [\n > x: Flags [S\n"
         "99999999999999999999.5 IP a.1 > b.2: Flags [S.], seq 4294967295, ack 0, length 0\n"
         "-1:-1:-1.-1 IP a.1 > b.2: Flags [F], seq 5:1, length 99999\n0000-99-99 99:99:99 IP a.1 > b.2: Flags [R], seq "
-        "7\n" +
+        "7\n2026--2147483648-01 10:00:00.0 IP a.1 > b.2: Flags [R], seq 7\n2026-01-2147483647 10:00:00.0 IP a.1 > b.2: "
+        "Flags [R], "
+        "seq 7\n" +
         string(100000, 'A') + "\n";
     auto capture = text_capture(evil + string("\0\xff\xfe", 3));
     for (auto& c : capture.connections) CHECK(c.end[client].text().find_first_of("<>\x1b\x07") == string::npos);
@@ -202,6 +204,21 @@ TEST_CASE("wire's groups, options, repetitions and gaps", "[seeing]") {
     for (string bad : {"X:SYN", "C:", "C:SYNS", "{ C:SYN", "C:SYN }", "{ { } }", "{ ... }", "C:(0)", "C:(x)", "C:(6",
                        "C:()", "SYN", "C:(6)(7)"})
         CHECK_THROWS_AS(parse_expectation(bad), Bad_token);
+}
+
+TEST_CASE("wire: thousands of segments and several places for each take neither time nor memory", "[seeing]") {
+    string words = "C:SYN S:SYN+ACK C:ACK";
+    for (int i = 0; i < 1000; ++i) words += " C:" + std::to_string(1 + i) + "(1) S:" + std::to_string(1 + i) + "(1)";
+    for (int i = 0; i < 1000; ++i) words += " C:1(1000)";  // all of it again
+    test::Directory directory;
+    string file = directory.write("many.txt", script(words + " C:FIN S:FIN C:ACK"));
+    for (string expectation : {"C:SYN S:SYN+ACK C:ACK { C:(*) C:(*) S:(*) S:(*) } C:FIN S:FIN C:ACK",
+                               "C:SYN ... C:(*) ... S:(*) ... C:FIN S:FIN"}) {
+        CAPTURE(expectation);
+        Process wire("wire", {file, expectation}, [] { test::limit(RLIMIT_AS, rlim_t(300) << 20); });  // it were 800 MB
+        CHECK(wire.wait_exit() == 0);
+        CHECK(wire.out() == "");
+    }
 }
 
 TEST_CASE("wire as a program: silence, or the table with an arrow", "[seeing]") {

@@ -391,6 +391,16 @@ TEST_CASE("statelog's options", "[seeing]") {
     CHECK(run("statelog", {"operand"}).status == 2);
 }
 
+TEST_CASE("a damaged line of a log is left out of the picture, and counted", "[seeing]") {
+    Files files;
+    string text = script(echo), time = at(clock_of(text) + 0.00015);
+    string log = "x[1]: " + time + " accepted peer=[::ffff:1.2.3.4\nx[1]: " + time +
+                 " accepted peer=10.98.0.2\nx[1]: " + time + " accepted peer=10.98.0.2:40000\n";
+    string picture = ladder({"--log", files.write("log", log), files.write("a.txt", text)});
+    CHECK_THAT(picture,
+               ContainsSubstring("2 damaged lines of logs and states are left out") && ContainsSubstring("accept()"));
+}
+
 TEST_CASE("names in error lines are escaped", "[seeing]") {
     const string evil =
                      "no\x1b]0;such\n\x9b"
@@ -410,5 +420,12 @@ TEST_CASE("names in error lines are escaped", "[seeing]") {
     one_line("ladder", {"--states", evil, echo_pcap});
     one_line("ladder", {"--svg", "/nowhere/" + evil, echo_pcap});
     one_line("ladder", {"--host", evil, echo_pcap});
+    one_line("echoload", {"--merge", evil});
+    one_line("echoload", {"--merge", "/dev/null", "--histogram", "/nowhere/" + evil});
+    one_line("echoload", {"--merge", "/dev/null", "--each", "/nowhere/" + evil});
+    one_line("echoload", {evil});
+    one_line("halfclose-server", {evil, "0"});
+    one_line("whowaits", {evil, evil});
+    CHECK_THAT(run("wire", {echo_pcap, "C:\x1b[31mSYN"}).err, ContainsSubstring("'C:?[31mSYN' is no token"));
     one_line("enter", {"--", std::to_string(getpid()), evil, "true"});
 }

@@ -49,7 +49,7 @@ class Events {
     const Connection& connection_;
     std::vector<Event> events_;
     Coverage coverage_[2];
-    std::map<int64_t, size_t> data_[2];  // sequence number -> event
+    std::map<int64_t, size_t> data_[2];  // sequence number -> event that was sent once
     size_t first_[2][int(Kind::anything)], held_fin_[2] = {SIZE_MAX, SIZE_MAX};
 
     void once(const Segment& s, size_t at, Kind kind) {  // the second time it is the same event again
@@ -71,10 +71,10 @@ class Events {
         if (s.rst) return once(s, at, Kind::rst);
         if (s.syn) once(s, at, s.acks ? Kind::syn_ack : Kind::syn);
         int64_t from = s.seq + s.syn, fresh = coverage_[s.side].add(from, from + s.length);
-        if (fresh < s.length)  // some or all of it is sent again
-            for (auto it = data_[s.side].lower_bound(from + s.length);
-                 it != data_[s.side].begin() && (--it)->first + events_[it->second].bytes > from;)
-                events_[it->second].again = true;
+        if (auto& data = data_[s.side]; fresh < s.length)  // some or all of it is sent again
+            for (auto it = data.lower_bound(from + s.length);
+                 it != data.begin() && (--it)->first + events_[it->second].bytes > from; it = data.erase(it))
+                events_[it->second].again = true;  // and need not be found another time
         if (fresh > 0) {
             data_[s.side][from] = events_.size();
             events_.push_back({s.side, Kind::data, fresh, at});

@@ -28,8 +28,10 @@ struct Bad_token : std::runtime_error {
 
 /// "C:SYN", "S:PSH(6)", "C:(*)", "S:FIN+ACK?", "C:SYN*".
 inline Token parse_token(string text) {
-    auto bad = [whole = text] {
-        return Bad_token("'" + whole.substr(0, 40) +
+    auto bad = [whole = text.substr(0, 40)]() mutable {
+        for (char& c : whole)
+            if (c < ' ' || c > '~') c = '?';
+        return Bad_token("'" + whole +
                          "' is no token; a token is C: or S: and SYN SYN+ACK ACK FIN FIN+ACK RST or PSH(bytes)");
     };
     Token token;
@@ -173,6 +175,8 @@ class Automaton {
         if (taken <= 0) return;
         State after = noted(s, t, i);
         after.bytes[e.side] += taken;
+        // enough is enough: else every place where (*) (*) may be parted were a state of its own
+        if (t->most == INT64_MAX) after.bytes[e.side] = std::min(after.bytes[e.side], t->least);
         after.again[e.side] |= e.again;
         if (taken == left) return enter(states, after, e.segment);
         std::set<State> between;  // one segment with the data of two tokens

@@ -46,8 +46,8 @@ static std::vector<const lab::Connection*> chosen(const lab::Capture& capture, c
 
 static std::vector<lab::Picture> pictures_of(const lab::Capture& capture, const Options& options) {
     std::vector<lab::Observation> observations;
-    int file = 0;
-    for (auto& path : options.observed) lab::read_observations(path, file++, observations);
+    int file = 0, damaged = 0;
+    for (auto& path : options.observed) damaged += lab::read_observations(path, file++, observations);
     auto connections = chosen(capture, options);
     size_t left_out = connections.size() - std::min(connections.size(), most);
     connections.resize(connections.size() - left_out);
@@ -65,6 +65,8 @@ static std::vector<lab::Picture> pictures_of(const lab::Capture& capture, const 
     }
     if (left_out)
         pictures.back().remarks.push_back(std::to_string(left_out) + " more connections: --connection N draws one");
+    if (damaged && !pictures.empty())
+        pictures.back().remarks.push_back(std::to_string(damaged) + " damaged lines of logs and states are left out");
     return pictures;
 }
 

@@ -16,6 +16,7 @@ struct Observation {
     string local, remote;        // "10.98.0.1:8990"; local is empty where a server's log does not say it
     std::optional<State> state;  // what statelog saw; State::closed: the socket is gone
     string verb, call;           // what the program logged, and the call behind it: "closed" and "close()"
+    bool damaged = false;        // a line of ours as it seems, with an end that is none
     string port;                 // the server's, where its log has said on which it listens
     int file = 0;
 };
@@ -37,9 +38,17 @@ inline int64_t on_the_clock_of(const Capture& capture, int64_t base, const Obser
 /// "[::ffff:10.98.0.1]:8990" is the host that the capture calls 10.98.0.1.
 inline string plain_address(string text) {
     const string mapped = "[::ffff:";
-    if (text.compare(0, mapped.size(), mapped) || text.find('.') == text.npos) return text;
+    if (text.compare(0, mapped.size(), mapped) || text.find('.') == text.npos || text.find(']') == text.npos)
+        return text;
     text.erase(0, mapped.size());
     return text.erase(text.find(']'), 1);
+}
+/// "HOST:PORT" or "[HOST]:PORT"; nothing is an end that is not said.
+inline bool is_end(const string& text) {
+    size_t colon = text.rfind(':');
+    if (text.empty()) return true;
+    return colon != text.npos && colon > 0 && colon + 1 < text.size() &&
+           text.find_first_not_of("0123456789", colon + 1) == text.npos && (text[0] == '[') == (text[colon - 1] == ']');
 }
 
 inline std::optional<State> state_named(const string& word) {
@@ -129,19 +138,26 @@ inline bool parse_log(const string& line, Observation& o, std::map<string, Clien
     o.local = plain_address(o.local);
     o.remote = plain_address(o.remote);
     o.call = call_for(o.verb, line);
+    o.damaged = !is_end(o.remote) || !is_end(o.local);
     return !o.remote.empty();
 }
 
-/// Adds what the file says, in statelog's or in the log's format; other lines are none of ours.
-inline void read_observations(const string& path, int file, std::vector<Observation>& all) {
+/// Adds what the file says, in statelog's or in the log's format; other lines are none of ours. Returns how many lines are
+/// damaged and skipped.
+inline int read_observations(const string& path, int file, std::vector<Observation>& all) {
     FILE* lines = fopen(path.c_str(), "re");
     if (!lines) throw Unreadable(tcp::printable(path) + ": " + strerror(errno));
     std::map<string, Client> clients;
     string port;
+    int damaged = 0;
     for (string line; next_line(lines, line);) {
         Observation o;
         if (string on = value_of(line, " listening on "); !on.empty()) port = on.substr(on.rfind(':') + 1);
         if (!parse_state(line, o) && !parse_log(line, o = {}, clients)) continue;
+        if (o.damaged) {
+            ++damaged;
+            continue;
+        }
         o.file = file;
         if (o.local.empty()) o.port = port;
         all.push_back(std::move(o));
@@ -149,6 +165,7 @@ inline void read_observations(const string& path, int file, std::vector<Observat
     bool failed = ferror(lines);
     fclose(lines);
     if (failed) throw Unreadable(tcp::printable(path) + ": cannot be read");
+    return damaged;
 }
 
 /// The end of the connection that the observation is about; -1: another connection's.

@@ -41,11 +41,11 @@ public:
         double s = 0;
         const char* text = line.c_str();
         since |= *text == ' ';
-        if (sscanf(text, "%d-%d-%d%n", &year, &month, &dayofmonth, &at) == 3 && at >= 8) {
+        if (sscanf(text, "%d-%d-%d%n", &year, &month, &dayofmonth, &at) == 3 && at >= 8 && month > 0 && month < 13) {
             tm date{};
             date.tm_year = std::min(std::max(year, 1970), 9999) - 1900;
             date.tm_mon = month - 1;
-            date.tm_mday = dayofmonth;
+            date.tm_mday = std::min(std::max(dayofmonth, 1), 31);
             date.tm_isdst = -1;
             if (sscanf(text + at, "%d:%d:%lf", &h, &m, &s) != 3) return before_;
             date.tm_hour = h % 24;

@@ -3,7 +3,7 @@
 # make lab        the headline lab, as ./labs/run
 # make bench      the suite's own figures: ratios, in one run
 # make handout    the guides as HTML pages, each with its pictures inside, to handout/ (HANDOUT=DIRECTORY)
-# make install    programs and man pages to $(DESTDIR)$(PREFIX); make uninstall takes them away
+# make install    programs, man pages and the labs, as `tcp-labs`, to $(DESTDIR)$(PREFIX); install-strip; uninstall
 # make SAN=1 ...  the same with address and undefined-behaviour sanitizers, to bin/san/
 # make gen-file SIZE=100m FILE=data     a file for halfclose-server to send
 
@@ -25,6 +25,10 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow
 STANDARD := -std=c++17 -pthread $(WARNINGS)
 # vptr opens a pipe to look at an object, and takes every object for a wrong one when there are no descriptors left.
 SANITIZE := $(if $(SAN),-fsanitize=address -fsanitize=undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined)
+
+# What a distribution builds with. Not for the servers that fork, below: that would be pages to copy for every client.
+HARDENED := $(if $(SAN),,-fstack-protector-strong -fPIE -U_FORTIFY_SOURCE $(if $(filter -O1 -O2 -O3 -Og -Os,$(CXXFLAGS)),-D_FORTIFY_SOURCE=2))
+$(PROGRAMS): LAYOUT = $(HARDENED) $(if $(SAN),,-pie -Wl,-z,relro -Wl,-z,now)
 
 all: $(PROGRAMS)
 
@@ -71,14 +75,31 @@ handout:
 gen-file:
 	head -c $(shell echo $(SIZE) | tr kmg KMG) /dev/urandom > $(FILE)
 
+# Programs that people type are for everybody's PATH; the tools of the labs, whose names are everybody's, are not, and `tcp-labs`
+# finds them. Nothing that a student's runs have left is installed.
+INSTALL_PROGRAM ?= install
+PREFIXED := $(DESTDIR)$(PREFIX)
+SHARE    := $(PREFIXED)/share/tcp-labs
+TOOLS    := $(addprefix $(BIN)/,$(notdir $(basename $(wildcard labs/*/*.cpp))))
+
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	$(if $(MANPAGES),install -m 644 $(MANPAGES) $(DESTDIR)$(PREFIX)/share/man/man1)
+	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/tcp-labs $(SHARE) $(PREFIXED)/share/man/man1
+	$(INSTALL_PROGRAM) $(filter-out $(TOOLS),$(PROGRAMS)) $(PREFIXED)/bin
+	$(INSTALL_PROGRAM) $(TOOLS) $(PREFIXED)/libexec/tcp-labs
+	for program in $(notdir $(filter-out $(TOOLS),$(PROGRAMS))); do ln -sf ../../bin/$$program $(PREFIXED)/libexec/tcp-labs/$$program; done
+	ln -sfn ../../libexec/tcp-labs $(SHARE)/bin
+	find labs -type f ! -name '*.[ch]pp' ! -name '*.1' ! -path labs/script/tcp-labs | tar -cf - -T - | tar -xf - -C $(SHARE) --no-same-owner
+	find logs -mindepth 2 -maxdepth 2 -type f ! -path 'logs/*/.*' | tar -cf - -T - | tar -xf - -C $(SHARE) --no-same-owner
+	install labs/script/tcp-labs $(PREFIXED)/bin
+	for page in $(MANPAGES); do install -m 644 $$page $(PREFIXED)/share/man/man1/$$(case $$page in */tcp-labs.1) ;; labs/*) echo tcp-labs- ;; esac)$${page##*/}; done
+
+install-strip:
+	$(MAKE) INSTALL_PROGRAM='install -s' install
 
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS)))
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(MANPAGES)))
+	rm -f $(addprefix $(PREFIXED)/bin/,tcp-labs $(notdir $(PROGRAMS)))
+	rm -f $(addprefix $(PREFIXED)/share/man/man1/,$(notdir $(MANPAGES)) $(addprefix tcp-labs-,$(notdir $(MANPAGES))))
+	rm -rf $(SHARE) $(PREFIXED)/libexec/tcp-labs
 
 clean:
 	rm -rf bin
@@ -87,5 +108,5 @@ $(BIN)/.deps:
 	mkdir -p $@
 
 -include $(wildcard $(BIN)/.deps/*.d)
-.PHONY: all check lab bench handout gen-file install uninstall clean
+.PHONY: all check lab bench handout gen-file install install-strip uninstall clean
 .SECONDARY:

@@ -24,3 +24,9 @@ TEST_CASE("what killed runs have left is ended by labs/doctor --clean", "[users]
 TEST_CASE("programs that a host has already are used when nobody else can change them", "[users]") {
     users("programs");
 }
+TEST_CASE("make install: a lab room's share, names of our own, and nothing that lintian minds", "[users][install]") {
+    std::string output;
+    int status = finish(popen("timeout 300 tests/installed 2>&1", "r"), output);
+    INFO(output);
+    CHECK(status == 0);
+}

@@ -209,6 +209,22 @@ TEST_CASE("pairs that are races: every outcome is one of those that can be", "[t
         }));
         return first;
     };
+    SECTION("0_6, 1_6 and 7_9: either side is first, as the lists say") {
+        auto first_end = [](const string& seen) {
+            return seen.substr(std::min(seen.find("FIN"), seen.find("RST")) - 2, 5);
+        };
+        auto [server, client] = GENERATE(values<std::pair<int, int>>({{0, 6}, {1, 6}, {7, 9}}));
+        auto said_of = [](const string& program, int number) {
+            string list = "\n" + run(program, {"--list"}).out;
+            size_t at = list.find((number < 10 ? "\n " : "\n") + std::to_string(number) + "  ");
+            return list.substr(at, list.find('\n', at + 1) - at);
+        };
+        CHECK_THAT(said_of("timewait-server", server),
+                   ContainsSubstring("client " + std::to_string(client) + ": either"));
+        CHECK_THAT(said_of("timewait-client", client), ContainsSubstring("either"));
+        string end = first_end(run_pair(server, client));
+        CHECK((end == "S:FIN" || end == "C:FIN" || (server == 1 && end == "C:RST")));
+    }
     SECTION("1_7: the close race, either side first or both at once") {
         string seen = run_pair(1, 7);
         CHECK((seen == handshake + " S:PSH(17) S:FIN C:FIN" || seen == handshake + " S:PSH(17) C:FIN S:FIN"));

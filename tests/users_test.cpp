@@ -26,7 +26,7 @@ TEST_CASE("programs that a host has already are used when nobody else can change
 }
 TEST_CASE("make install: a lab room's share, names of our own, and nothing that lintian minds", "[users][install]") {
     std::string output;
-    int status = finish(popen("timeout 300 tests/installed 2>&1", "r"), output);
+    int status = test::finish(popen("timeout 300 tests/installed 2>&1", "r"), output);
     INFO(output);
     CHECK(status == 0);
 }

@@ -20,12 +20,12 @@ static const std::vector<policy::Case> cases = {
      {"--nbrequest=2", "--readwait=10s", "--close=fin", "--how=shutdown"},
      "S:FIN C:FIN, and nothing is lost"},
     {"close-late", {"--nbrequest=2", "--readwait=10s", "--close=read"}, "CLOSE_WAIT up to 10 s, then C:FIN"},
-    {"close", {"--nbrequest=2", "--close=connect"}, "C:FIN first, TIME_WAIT here: EADDRINUSE"},
+    {"close", {"--nbrequest=2", "--close=connect"}, "C:FIN, TIME_WAIT here: EADDRINUSE; server 0, 1: either"},
     {"close-on-read", {"--nbrequest=2", "--close=read"}, "C:FIN after the first data: a race"},
     {"http", {"--http=close", "--close=fin"}, "C:PSH(58+host), then waits for S:FIN"},
     {"http-close",
      {"--http=close", "--close=reply", "--closewait=100us"},
-     "C:PSH(58+host), C:FIN if S:FIN does not follow its reply"},
+     "C:PSH(58+host), C:FIN 100us after the reply; server 7, 9: either"},
     {"http-keep-alive", {"--http=keep-alive", "--close=fin"}, "C:PSH(63+host), then waits for S:FIN"},
 };
 

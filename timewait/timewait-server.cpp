@@ -9,18 +9,18 @@
 #include "../TCPechod/forking.hpp"
 
 static const std::vector<policy::Case> cases = {
-    {"close", {"--close=connect"}, "S:FIN first, TIME_WAIT on the server"},
-    {"bip-close", {"--send-bip", "--close=connect"}, "S:PSH(17) S:FIN, TIME_WAIT on the server"},
+    {"close", {"--close=connect"}, "S:FIN, TIME_WAIT on the server; client 6: either is first"},
+    {"bip-close", {"--send-bip", "--close=connect"}, "S:PSH(17) S:FIN, TIME_WAIT here; client 6: either is first"},
     {"bip-wait-close", {"--send-bip", "--close=connect", "--closewait=5s"}, "S:PSH(17), S:FIN after 5 s"},
     {"close-on-fin", {"--close=fin"}, "C:FIN S:FIN, TIME_WAIT on the client"},
     {"never-close", {"--close=never"}, "C:FIN, then CLOSE_WAIT until the server ends"},
     {"bip-on-fin", {"--send-bip-on-close", "--close=never"}, "C:FIN S:PSH(17), and C:RST if the client is gone"},
     {"http", {"--http=close", "--close=fin"}, "S:PSH(154), open until C:FIN"},
-    {"http-close", {"--http=close", "--close=reply"}, "S:PSH(154) S:FIN, TIME_WAIT on the server"},
+    {"http-close", {"--http=close", "--close=reply"}, "S:PSH(154) S:FIN, TIME_WAIT here; client 9: either is first"},
     {"http-keep-alive", {"--http=keep-alive", "--close=fin"}, "S:PSH(159) for each request, open until C:FIN"},
     {"http-wait-close",
      {"--http=close", "--close=reply", "--closewait=200us"},
-     "S:PSH(154), then a race that the client may win"},
+     "S:PSH(154), S:FIN after 200 us; client 9: either is first"},
 };
 
 struct Settings {

@@ -72,8 +72,8 @@ public:
     explicit Student(const std::string& lab, const std::string& options = "", const std::string& logs = "")
         : logs_(logs.empty() ? own_logs_.path : logs),
           coach_({"sh", "-c",
-                  "LAB_PREPARED=yes LAB_KEY_TIME=1 exec labs/run --by-hand --student eva --logs " + logs_ + " " +
-                      options + " " + lab}) {}
+                  "LAB_PREPARED=yes LAB_KEY_TIME=1 exec labs/run --plain --by-hand --student eva --logs " + logs_ +
+                      " " + options + " " + lab}) {}
 
     Terminal& coach() { return coach_; }
     const std::string& logs() const { return logs_; }
@@ -154,7 +154,7 @@ private:
         size_t before = at.text().size();
         at.type(words + "\r");
         if (!starts) {
-            if (!std::regex_search(words, std::regex("^(kill|sysctl) "))) coach_.type("\r");
+            if (!std::regex_search(words, std::regex("^(kill .*[0-9]$|sysctl )"))) coach_.type("\r");
             return;
         }
         windows_[program] = std::move(windows_[program + " "]);
@@ -164,7 +164,10 @@ private:
         if (ended(at, before) && !coach_.shows("seen: ", read_, 1s)) coach_.type("e");
     }
     // The shell waits at its prompt again, "vit001$ " or root's "vit001# ".
-    static bool waits(const std::string& text) { return std::regex_search(text, std::regex("vit00[123][$#] $")); }
+    static bool waits(const std::string& text) {
+        std::string end = text.substr(text.size() - std::min<size_t>(text.size(), 8));
+        return end.rfind("vit00", 0) == 0 && (end.substr(6) == "$ " || end.substr(6) == "# ");
+    }
     static bool ended(Terminal& window, size_t from) {
         return window.text().find('\n', from) != std::string::npos && waits(window.text());
     }
@@ -298,4 +301,32 @@ TEST_CASE("by hand: what a clumsy student does is named in one line, and never e
     CHECK(log.find("\n2\n") != log.npos);
     for (std::string file : {"vit001.1.pcap", "vit001.2.pcap", "vit001.pcap"})
         CHECK(log.find("\n" + file + "\n") != log.npos);
+}
+
+TEST_CASE("by hand: in tmux each host has its terminal, and every one says what is to be done", "[byhand]") {
+    if (system("command -v tmux >/dev/null")) {
+        WARN("no tmux here: skipped");
+        return;
+    }
+    Directory logs;
+    auto left = [] { return system("ls -d /tmp/tcp-lab-$(id -u)/tmux-* >/dev/null 2>&1") == 0; };
+    bool before = left();
+    std::string command =
+        "TERM=xterm LAB_PREPARED=yes exec labs/run --by-hand --student eva --logs " + logs.path + " 03";
+    Terminal screen({"sh", "-c", command});
+    INFO(screen.text());
+    REQUIRE(screen.shows(">> buggy, on vit001: seqserver"));
+    screen.type("\033OQ");  // F2
+    REQUIRE(screen.shows("vit001"));
+    screen.type("seqserver --bug no-close 8990\r");
+    REQUIRE(screen.shows(">> ana, on vit002: TCPecho"));
+    screen.type("\033OR");
+    screen.type("TCPecho vit001 8990\r");
+    REQUIRE(screen.shows(">> in ana's window (vit002): type the line"));
+    screen.type("\033OP");
+    screen.type("q");
+    REQUIRE(screen.shows("Enter closes these terminals."));
+    screen.type("\r");
+    REQUIRE(screen.shows("ended at step 1 after"));
+    CHECK(eventually([&] { return before || !left(); }));
 }

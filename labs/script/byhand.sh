@@ -51,7 +51,10 @@ lab() {
 
 say_where_to_type() {
     tell "" "You type, in other terminals; this one is the coach's. It sees what you do on the wire and in the kernels' tables."
-    if [ -n "$remote" ]; then
+    [ -z "${LAB_TMUX:-}" ] || open_terminals
+    if [ -n "${LAB_TMUX:-}" ] && [ -z "$remote" ]; then
+        tell "   F2, F3, F4: a terminal of vit001, vit002, vit003; F6, F7, F8: one more there. F1: back to here. The line below says what is to be done."
+    elif [ -n "$remote" ]; then
         for host in vit001 vit002 vit003; do eval "tell \"   $host: as you log in there; then   PATH=\$bin_$host:\\\$PATH\""; done
     elif [ -n "$one_stack" ]; then
         tell "   vit001, vit002 and vit003 are this machine: any terminal, in this directory; then   PATH=bin:\$PATH"
@@ -490,12 +493,12 @@ on() {
     todo "on $host: $(as_typed "$@")"
     command_is "$host\$ $(as_typed "$@")"
     heading "$host\$ $*" >/dev/null
-    case "$1 ${2:-}" in
-    "kill -STOP" | "kill -CONT" | "kill "[0-9]*)
+    case "$1 ${2:-} ${3:-}" in
+    "kill -"*[0-9] | "kill "[0-9]*)
         act seen_signalled "$@"
         tell "   seen"
         ;;
-    "sysctl -w")
+    "sysctl -w "*)
         shift 2
         act seen_set "$@"
         tell "   seen"
@@ -511,7 +514,7 @@ seen_signalled() {
     case $2 in
     -STOP) state_of_process "$3" T ;;
     -CONT) ! state_of_process "$3" T ;;
-    *) ! is_running "$host" "$2" ;;
+    *) ! is_running "$host" "${3:-$2}" ;;
     esac
 }
 state_of_process() { (host_exec "$host" cat "/proc/$1/stat") </dev/null 2>/dev/null | sed 's/.*) //' | grep -q "^$2"; }
@@ -703,6 +706,15 @@ count_logged() {
         value_of "$1" "how many lines of $1's window have the word  $2 ?"
     fi
 }
+ports_of() {
+    if is_students "$1" && can_capture_on vit001; then
+        look_around
+        eval "begin_address=\$address_$(of host "$1")"
+        awk -v a="$begin_address:" -v port=":$PORT" 'index($2, a) == 1 && substr($3, length($3) - length(port) + 1) == port && !seen[$2]++ { n++ } END { print n + 0 }' "$LAB_LOG/.wires"
+    else
+        sed -n 's/.* connected .*local=.*:\([0-9]*\) *$/\1/p' "$LAB_LOG/$1.err" 2>/dev/null | sort -u | wc -l
+    fi
+}
 last_line() {
     if is_students "$1"; then
         value_of "$1" "what stands behind  $2  in the last line of $1's window that has it?"
@@ -718,7 +730,7 @@ bytes_printed() {
     fi
 }
 value_of() (
-    memo=$LAB_LOG/.$1.$(printf '%s' "$2" | cksum | tr -d ' ')
+    memo=$LAB_LOG/.$1.$(printf '%s' "$2" | cksum | tr -d ' ').answer
     if [ ! -e "$memo" ]; then
         keys_off
         printf '%s' "   ? $2 (Enter: not looked) " >&3

@@ -18,9 +18,35 @@ tell() { for told_line; do printf "%s\n" "$told_line" | fold_to 3 | show; done; 
 todo() {
     tell ">> $*"
     task=$* hint='' command=''
+    [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task ">> $(printf '%s' "$*" | visible | sed 's/#/##/g')"
 }
 hint_is() { hint=$*; }
 command_is() { command=$*; } # how it is typed: HOST$ WORDS, NAME< LINE
+
+# In tmux (terminals): a pane for each host, side by side where the screen is wide enough, else one behind the other.
+in_tmux() { tmux -S "$LAB_TMUX" "$@" 2>/dev/null; }
+open_terminals() {
+    size=$(stty size) lines=${size% *} wide=''
+    [ "${size#* }" -lt 160 ] || [ "$lines" -lt 40 ] || wide=yes
+    n=2
+    for terminal_host in vit001 vit002 vit003; do
+        case $remote,$one_stack in
+        ,) at_host="labs/run --enter $terminal_host --logs $(as_typed "${LAB_LOG%/*/*}")" ;;
+        *,) at_host=${SHELL:-sh} ;;
+        *) at_host="PATH=bin:\$PATH PS1='$terminal_host\$ ' sh" ;;
+        esac
+        if [ -n "$wide" ]; then
+            pane=$(in_tmux split-window -d -h -P -F '#{pane_id}' -c "$PWD" "$at_host")
+        else
+            pane=$(in_tmux new-window -d -n $terminal_host -P -F '#{pane_id}' -c "$PWD" "$at_host")
+        fi
+        in_tmux bind -n F$n select-window -t "$pane" '\;' select-pane -t "$pane"
+        in_tmux bind -n F$((n + 4)) select-window -t "$pane" '\;' split-window -t "$pane" -c "$PWD" "$at_host"
+        n=$((n + 1))
+    done
+    [ -z "$wide" ] || in_tmux select-layout main-vertical
+    [ -z "$wide" ] || in_tmux resize-pane -t coach.0 -x 80
+}
 
 # ---- keys ------------------------------------------------------------------------------------------------------------
 
@@ -69,6 +95,7 @@ await() {
             if [ -n "$differs" ] && [ "$differs" != "$told" ]; then
                 tell "!! $differs"
                 told=$differs
+                [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task "!! $(printf '%s' "$differs" | visible | sed 's/#/##/g')"
             fi
         fi
         next_key
@@ -93,6 +120,7 @@ carriage_return=$(printf '\r') acting=''
 
 # act LOOK...: the student's action; what the state log has seen since the one before counts for it.
 act() {
+    rm -f "$LAB_LOG"/.*.answer
     mark=${done_at:-0} acting=yes
     await "$@"
     acting='' done_at=$(date +%s.%N)
@@ -133,7 +161,7 @@ picture_so_far() (
     set --
     for host in vit001 vit002 vit003; do eval "set -- \"\$@\" --host \"\$address_$host=$host\""; done
     for file in "$LAB_LOG"/*.states; do [ ! -s "$file" ] || set -- "$@" --states "$file"; done
-    ladder -w $columns "$@" "$LAB_LOG/vit001.pcap" 2>/dev/null | visible | tail -n 60
+    ladder --ascii --width 90 "$@" "$LAB_LOG/vit001.pcap" 2>/dev/null | visible | sed 's/^    //' | tail -n 60
 )
 
 # ---- looking ---------------------------------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ class Student {
 public:
     explicit Student(const std::string& lab, const std::string& options = "", const std::string& logs = "")
         : logs_(logs.empty() ? own_logs_.path : logs),
+          one_stack_(options.find("loopback") != options.npos),
           coach_({"sh", "-c",
                   "LAB_PREPARED=yes LAB_KEY_TIME=1 exec labs/run --plain --by-hand --student eva --logs " + logs_ +
                       " " + options + " " + lab}) {}
@@ -80,7 +81,9 @@ public:
     Terminal& window(const std::string& name, const std::string& host = "") {
         auto& window = windows_[name];
         if (!window) {
-            window = std::make_unique<Terminal>(std::vector<std::string>{"labs/run", "--enter", host, "--logs", logs_});
+            std::vector<std::string> command{"labs/run", "--enter", host, "--logs", logs_};
+            if (one_stack_) command = {"sh", "-c", "PATH=bin:$PATH PS1='" + host + "$ ' exec sh -i"};
+            window = std::make_unique<Terminal>(command);
             eventually([&] { return waits(window->text()); });
         }
         return *window;
@@ -195,6 +198,7 @@ private:
 
     Directory own_logs_;
     std::string logs_;
+    bool one_stack_;
     std::map<std::string, std::unique_ptr<Terminal>> windows_;
     size_t read_ = 0;
     Terminal coach_;
@@ -301,6 +305,14 @@ TEST_CASE("by hand: what a clumsy student does is named in one line, and never e
     CHECK(log.find("\n2\n") != log.npos);
     for (std::string file : {"vit001.1.pcap", "vit001.2.pcap", "vit001.pcap"})
         CHECK(log.find("\n" + file + "\n") != log.npos);
+}
+
+TEST_CASE("by hand: without any right there are states to be seen, and no packets", "[byhand]") {
+    Student student("01", "--backend loopback");
+    std::string end = student.do_all();
+    INFO(student.coach().text());
+    CHECK(end.find("passed, ") != end.npos);
+    CHECK(end.find("not as expected") == end.npos);
 }
 
 TEST_CASE("by hand: in tmux each host has its terminal, and every one says what is to be done", "[byhand]") {

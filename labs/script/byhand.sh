@@ -24,7 +24,7 @@ show() { if is_silent; then cat >/dev/null; else visible | tee -a "$LAB_LOG/tran
 heading() {
     ! is_silent || return 0
     title=$(printf '%s' "$*" | visible)
-    printf '\n%s%s%s\n' "$bold" "$title" "$plain" | fold -s -w $columns
+    printf '\n%s%s%s\n' "$bold" "$title" "$plain"
     printf '\n%s\n' "$title" >>"$LAB_LOG/transcript.txt"
 }
 explain() { say "$*" | fold -s -w $columns; }
@@ -45,6 +45,7 @@ lab() {
         [ $from_step = 1 ] || tell "" "   (the script does what comes before step $from_step)"
     fi
     aloud='' can_sysctl=${can_sysctl:-$can_root}
+    [ -z "$one_stack" ] || address_vit001=127.0.0.1 address_vit002=127.0.0.1 address_vit003=127.0.0.1
     [ -z "${LAB_PORT:-}" ] || PORT=$LAB_PORT
     keys_on
 }

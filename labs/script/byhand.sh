@@ -12,7 +12,7 @@
 # steps before LAB_STEP, in silence: that is how a step is begun again, left to the script (keys b and s) or gone on with (--resume).
 . "$labs/script/coach.sh"
 
-from_step=${LAB_STEP:-1} longest_life=7200 watch_for=3h watch_every=20ms free_fds='4 5 6 7 8 9' not_as_expected=0 aloud=''
+from_step=${LAB_STEP:-1} longest_life=7200 watch_for=3h watch_every=40ms free_fds='4 5 6 7 8 9' not_as_expected=0 aloud=''
 
 # ---- who does what -----------------------------------------------------------------------------------------------------
 
@@ -315,7 +315,7 @@ is_as_meant() {
 # watch_out: what has nothing to do with what is waited for, and will be in its way: a server that is gone, a client too many.
 watch_out() {
     [ -n "${PORT:-}" ] || return 0
-    look_around
+    [ -n "$rows_are_fresh" ] || look_around
     for listens in "$LAB_LOG"/.*.listens."$PORT"; do
         [ -e "$listens" ] || continue
         other=${listens##*/.} other=${other%.listens.*}

@@ -60,6 +60,7 @@ keys_on() { stty -icanon -echo -icrnl min 0 time "${LAB_KEY_TIME:-2}"; }
 keys_off() { stty icanon echo icrnl; }
 hands_off() {
     keys_off
+    aloud=yes
     rm -f "$LAB_LOG"/.[a-z]*
     [ $status != 0 ] || rm -f "$LAB_LOG/resume.txt"
 }
@@ -88,10 +89,15 @@ await() {
     since=$now told='' helped=0 ended_itself='' went_on='' hint_after=${LAB_HINT_AFTER:-20}
     rm -f "$LAB_LOG/.looked"
     while :; do
-        if has_changed; then
-            differs=''
+        changed=''
+        ! has_changed || changed=yes
+        case $changed$remote,$1 in
+        ,seen_gone | ,seen_signalled | ,seen_set) changed=perhaps ;; # no socket has to do with it, and /proc is near
+        esac
+        if [ -n "$changed" ]; then
+            differs='' rows_are_fresh=''
             "$@" && return 0
-            [ -n "$differs" ] || [ -z "$acting" ] || watch_out
+            [ -n "$differs" ] || [ -z "$acting" ] || [ "$changed" = perhaps ] || watch_out
             if [ -n "$differs" ] && [ "$differs" != "$told" ]; then
                 tell "!! $differs"
                 told=$differs
@@ -116,7 +122,7 @@ await() {
         fi
     done
 }
-carriage_return=$(printf '\r') acting=''
+carriage_return=$(printf '\r') acting='' rows_are_fresh=''
 
 # act LOOK...: the student's action; what the state log has seen since the one before counts for it.
 act() {
@@ -126,13 +132,13 @@ act() {
     acting='' done_at=$(date +%s.%N)
 }
 
-# has_changed: a state log or the capture has grown since the last look; at the latest after ten keys' times there is one anyway.
+# has_changed: a state log or the capture has grown since the last look; at the latest after twenty keys' times there is one anyway.
 has_changed() {
     idle=$((${idle:-0} + 1))
-    [ -e "$LAB_LOG/.looked" ] || idle=10
+    [ -e "$LAB_LOG/.looked" ] || idle=20
     # shellcheck disable=SC3013 # POSIX has it since 2024, and every sh that labs run with
-    for grown in "$LAB_LOG"/*.states "$LAB_LOG"/vit001.pcap; do [ ! "$grown" -nt "$LAB_LOG/.looked" ] || idle=10; done
-    [ $idle -ge 10 ] || return 1
+    for grown in "$LAB_LOG"/*.states "$LAB_LOG"/vit001.pcap; do [ ! "$grown" -nt "$LAB_LOG/.looked" ] || idle=20; done
+    [ $idle -ge 20 ] || return 1
     idle=0
     : >"$LAB_LOG/.looked"
 }
@@ -166,7 +172,11 @@ picture_so_far() (
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
 
-look_around() (
+look_around() {
+    rows_are_fresh=yes
+    look_at_hosts
+}
+look_at_hosts() (
     for host in ${one_stack:+vit001} $([ -n "$one_stack" ] || echo vit001 vit002 vit003); do
         (host_exec "$host" ss -Htanp) </dev/null 2>/dev/null | LC_ALL=C awk -v host="$host" '
             {

@@ -345,7 +345,7 @@ not_checked() {
 }
 # fail CLAIM [COMMAND WORD...]: the command shows what is the case instead.
 fail() {
-    failed=$1
+    failed=$1 aloud=yes # whatever was to be silent (byhand.sh)
     shift
     say "  FAILED: $failed"
     say "  seen instead:"

@@ -113,7 +113,8 @@ TEST_CASE("labs/run --enter at a terminal: a line is edited and found again", "[
 
 TEST_CASE("what is shown of the labs has room in 80 columns", "[labs][terminal]") {
     std::string output;
-    finish(popen("for program in run doctor compare bench measure/clients-on; do labs/$program --help; done; labs/run "
+    finish(popen("for program in run doctor compare bench guide collect handin measure/clients-on; do labs/$program "
+                 "--help; done; labs/run "
                  "--list",
                  "r"),
            output);

@@ -1,4 +1,5 @@
 # make            every program to bin/
+# make zoo        servers with one mistake each, to bin/zoo/ (labs/grade)
 # make check      the Catch2 tests (./tests/run installs what they need first)
 # make lab        the headline lab, as ./labs/run
 # make bench      the suite's own figures: ratios, in one run
@@ -31,6 +32,13 @@ HARDENED := $(if $(SAN),,-fstack-protector-strong -fPIE -U_FORTIFY_SOURCE $(if $
 $(PROGRAMS): LAYOUT = $(HARDENED) $(if $(SAN),,-pie -Wl,-z,relro -Wl,-z,now)
 
 all: $(PROGRAMS)
+
+# The zoo: servers with one real mistake each, for labs/grade. Not installed, and not a part of all.
+ZOO := $(patsubst labs/zoo/servers/%.cpp,$(BIN)/zoo/%,$(wildcard labs/zoo/servers/*.cpp))
+zoo: $(ZOO)
+$(BIN)/zoo/%: labs/zoo/servers/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(STANDARD) $(CXXFLAGS) -o $@ $< $(LDFLAGS)
 
 $(BIN)/%: %.cpp | $(BIN)/.deps
 	$(CXX) $(CPPFLAGS) $(STANDARD) $(SANITIZE) $(CXXFLAGS) -o $@ $< $(LDFLAGS) $(LAYOUT)
@@ -108,5 +116,5 @@ $(BIN)/.deps:
 	mkdir -p $@
 
 -include $(wildcard $(BIN)/.deps/*.d)
-.PHONY: all check lab bench handout gen-file install install-strip uninstall clean
+.PHONY: all zoo check lab bench handout gen-file install install-strip uninstall clean
 .SECONDARY:

@@ -1,0 +1,44 @@
+// reuseaddr-missing - threads; SO_REUSEADDR is not set.
+// Asked as: "bind: Address already in use for a minute after I stop the server."
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+namespace {
+void serve(int connection) {
+    char buffer[4096];
+    ssize_t n;
+    while ((n = read(connection, buffer, sizeof buffer)) > 0)
+        if (write(connection, buffer, size_t(n)) < 0) break;
+}
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) return 2;
+    signal(SIGPIPE, SIG_IGN);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(uint16_t(strtol(argv[1], nullptr, 10)));
+    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0) {
+        perror("bind");
+        return 1;
+    }
+    listen(listener, 128);
+    for (;;) {
+        int connection = accept(listener, nullptr, nullptr);
+        if (connection < 0) {
+            sleep(1);  // no descriptor is left: perhaps later
+            continue;
+        }
+        std::thread([connection] {
+            serve(connection);
+            close(connection);
+        }).detach();
+    }
+}

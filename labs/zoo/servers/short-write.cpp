@@ -1,0 +1,47 @@
+// short-write - an event loop with poll(); a send() that does not wait, and takes what there is room for.
+// Asked as: "Large files arrive incomplete since I made the socket non-blocking."
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+int main(int argc, char** argv) {
+    if (argc != 2) return 2;
+    signal(SIGPIPE, SIG_IGN);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(uint16_t(strtol(argv[1], nullptr, 10)));
+    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0) {
+        perror("bind");
+        return 1;
+    }
+    listen(listener, 128);
+    std::vector<pollfd> all{{listener, POLLIN, 0}};
+    for (;;) {
+        poll(all.data(), all.size(), -1);
+        if (all[0].revents) {
+            int connection = accept(listener, nullptr, nullptr);
+            if (connection >= 0) all.push_back({connection, POLLIN, 0});
+            else sleep(1);  // no descriptor is left: perhaps later
+        }
+        for (size_t i = 1; i < all.size(); ++i) {
+            if (!all[i].revents) continue;
+            char buffer[4096];
+            ssize_t n = read(all[i].fd, buffer, sizeof buffer);
+            if (n > 0) {
+                send(all[i].fd, buffer, size_t(n), MSG_DONTWAIT);  // how much was taken?
+            } else {
+                close(all[i].fd);
+                all.erase(all.begin() + long(i--));
+            }
+        }
+    }
+}

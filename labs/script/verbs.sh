@@ -23,7 +23,7 @@
 
 [ -n "${LAB_LOG:-}" ] || exec "$(dirname "$0")/../run" "$(basename "$(dirname "$0")")" "$@"
 set -u
-labs=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
+labs=${labs:-$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)} # labs/run and labs/grade have said where
 . "$labs/script/tools.sh"
 . "$labs/script/looks.sh"
 . "$labs/script/predictions.sh"

@@ -224,6 +224,7 @@ family_maps() { for pid in $(pids); do cat "/proc/$pid/maps"; done 2>/dev/null |
 # ---- what kind of server -----------------------------------------------------------------------------------------------------
 
 # Found out from what the family does when clients come and stay: GRADE_OUT/kind in a word, kind.txt in a sentence.
+unknown_kind() { [ ! -s "$GRADE_OUT/kind" ]; }
 is_kind() {
     echo "$1" >"$GRADE_OUT/kind" && echo "$2" >"$GRADE_OUT/kind.txt"
 }

@@ -68,7 +68,7 @@ $(BIN)/.deps/%.o: tests/%.cpp | $(BIN)/.deps
 $(BIN)/run-tests: $(TESTS)
 	$(CXX) -pthread $(SANITIZE) -o $@ $^ $(CATCH3)
 
-check: all $(BIN)/run-tests
+check: all zoo $(BIN)/run-tests
 	BIN=$(BIN) $(BIN)/run-tests
 
 lab:

@@ -21,7 +21,7 @@ static const std::vector<policy::Case> cases = {
      "S:FIN C:FIN, and nothing is lost"},
     {"close-late", {"--nbrequest=2", "--readwait=10s", "--close=read"}, "CLOSE_WAIT up to 10 s, then C:FIN"},
     {"close", {"--nbrequest=2", "--close=connect"}, "C:FIN, TIME_WAIT here: EADDRINUSE; server 0, 1: either"},
-    {"close-on-read", {"--nbrequest=2", "--close=read"}, "C:FIN after the first data: a race"},
+    {"close-on-read", {"--nbrequest=2", "--close=read"}, "C:FIN after the first data; server 1: either"},
     {"http", {"--http=close", "--close=fin"}, "C:PSH(58+host), then waits for S:FIN"},
     {"http-close",
      {"--http=close", "--close=reply", "--closewait=100us"},

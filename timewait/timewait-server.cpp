@@ -10,7 +10,7 @@
 
 static const std::vector<policy::Case> cases = {
     {"close", {"--close=connect"}, "S:FIN, TIME_WAIT on the server; client 6: either is first"},
-    {"bip-close", {"--send-bip", "--close=connect"}, "S:PSH(17) S:FIN, TIME_WAIT here; client 6: either is first"},
+    {"bip-close", {"--send-bip", "--close=connect"}, "S:PSH(17) S:FIN, TIME_WAIT here; client 6, 7: either"},
     {"bip-wait-close", {"--send-bip", "--close=connect", "--closewait=5s"}, "S:PSH(17), S:FIN after 5 s"},
     {"close-on-fin", {"--close=fin"}, "C:FIN S:FIN, TIME_WAIT on the client"},
     {"never-close", {"--close=never"}, "C:FIN, then CLOSE_WAIT until the server ends"},

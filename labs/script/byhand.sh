@@ -20,7 +20,7 @@ by_hand() { [ $steps -ge $from_step ] && [ $steps -gt 0 ]; }
 is_silent() { [ $from_step -gt 1 ] && ! by_hand && [ -z "$aloud" ]; } # what the transcript has from the student's own hands, or is left to the script
 is_students() { [ -n "$(of hand "$1")" ]; }
 
-show() { if is_silent; then cat >/dev/null; else visible | tee -a "$LAB_LOG/transcript.txt"; fi; }
+show() { if is_silent; then cat >/dev/null; else visible | tee -a "$LAB_LOG/transcript.txt" | fold -s -w 80 | sed 's/ *$//'; fi; }
 heading() {
     ! is_silent || return 0
     title=$(printf '%s' "$*" | visible)
@@ -547,6 +547,7 @@ prompt() {
 }
 
 at_the_keyboard() {
+    [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task "?? your prediction: F1"
     keys_off
     "$@"
     keys_on

@@ -15,6 +15,8 @@ columns=78 # of the narrowest terminal, less two
 fold_to() { fold -s -w $((columns - $1)) | sed "2,\$s/^/$(printf "%$1s" '')/; s/ *\$//"; }
 tell() { for told_line; do printf "%s\n" "$told_line" | fold_to 3 | show; done; }
 
+exactly() { printf '   %s\n' "$*" | visible; } # in one line, to be copied
+
 todo() {
     tell ">> $*"
     task=$* hint='' command=''
@@ -74,7 +76,7 @@ time_now() {
 pressed() {
     case $pressed_key in
     r) tell ">> $task" ;;
-    c) say "   $command" ;;
+    c) exactly "$command" ;;
     l) picture_so_far ;;
     b) begin_again "$steps" ;;
     s) begin_again $((steps + 1)) ;;
@@ -117,7 +119,7 @@ await() {
             helped=1
         fi
         if [ $helped -lt 2 ] && [ $((now - since)) -ge $((hint_after * 3)) ] && [ -n "$command" ]; then
-            say "   $command"
+            exactly "$command"
             helped=2
         fi
     done

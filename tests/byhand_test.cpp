@@ -297,12 +297,16 @@ TEST_CASE("by hand: what a clumsy student does is named in one line, and never e
     later.coach().type("q");
     CHECK(later.hears("ended at step 2"));
     std::string log;
-    finish(popen(("cd " + student.logs() + "/03*/*-eva && cat minutes.txt student.txt resume.txt && ls").c_str(), "r"),
+    finish(popen(("cd " + student.logs() +
+                  "/03*/*-eva && cat minutes.txt student.txt resume.txt && ls && grep -o '<h2>Step 1.* s)' report.html")
+                     .c_str(),
+                 "r"),
            log);
     INFO(log);
     CHECK(log.rfind("1 ", 0) == 0);
     CHECK(log.find("name eva\nlab 03-missing-close\nnonce ") != log.npos);
     CHECK(log.find("\n2\n") != log.npos);
+    CHECK(log.find("(0 min ") != log.npos);
     for (std::string file : {"vit001.1.pcap", "vit001.2.pcap", "vit001.pcap"})
         CHECK(log.find("\n" + file + "\n") != log.npos);
 }

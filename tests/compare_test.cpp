@@ -186,8 +186,9 @@ TEST_CASE("compare: interrupted, it leaves no process behind", "[compare]") {
     char line[32] = "";
     REQUIRE(fgets(line, sizeof line, pipe));
     CHECK(eventually([&] { return shell.processes("echoload") == 1 && shell.processes("seqserver") == 1; }));
-    kill(std::stoi(line), SIGTERM);
-    CHECK(finish(pipe, shell.output) == 143);
+    int signal = GENERATE(SIGTERM, SIGKILL);
+    kill(std::stoi(line), signal);
+    CHECK(finish(pipe, shell.output) == 128 + signal);
     CHECK(eventually([&] { return shell.processes() == 0; }));
 }
 

@@ -61,14 +61,14 @@ static void bands(Rows waits) {
     for (auto& row : waits) most = std::fmax(most, number(row, "clients"));
     waits = with(waits, "clients", format("%.0f", most));
     for (auto& row : waits) end = std::fmax(end, number(row, "closed_us") / 1e6);
-    double held = end, scale = (right - left) / end;
-    for (auto& row : waits) held = std::fmin(held, (number(row, "closed_us") - number(row, "answered_us")) / 1e6);
+    double held = tcp::amount(hold.c_str(), tcp::times) / 1e9, scale = (right - left) / end;
     if (!(end > 0)) return;
     text(20, y += 40, "h", "start", format("%.0f clients at once, each stays for %s: who waits?", most, hold.c_str()));
     double top = y += 34;
     y += 20;
     for (auto& server : different(waits, "server")) band(server, with(waits, "server", server), scale);
     for (double at : {held, held * most}) {
+        if (!(at <= 1.02 * end)) continue;
         bool once = at == held;
         vertical(left + at * scale, top - 12, y - 8, "arrow again");
         text(left + at * scale + (once ? 6 : -6), top, "s", once ? "start" : "end",

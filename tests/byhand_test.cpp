@@ -129,6 +129,8 @@ public:
                 answer(m[1], m[2]);
             else if (std::regex_search(line, m, std::regex("stands behind  (.*)  in the last line of (.*)'s window")))
                 tell_value(m[2], m[1]);
+            else if (std::regex_search(line, m, std::regex("how many lines of (.*)'s window have the word  (.*) \\?")))
+                coach_.type(std::to_string(count(window(m[1]).text(), " " + m[2].str() + " ")) + "\r");
             else if (line.find("(Enter: not looked)") != line.npos) coach_.type("\r");
         }
         return line;
@@ -157,8 +159,9 @@ private:
         size_t before = at.text().size();
         at.type(words + "\r");
         if (!starts) {
-            if (!std::regex_search(words, std::regex("^(kill .*[0-9]$|sysctl )"))) coach_.type("\r");
-            return;
+            if (std::regex_search(words, std::regex("^(kill .*[0-9]$|sysctl )"))) return;
+            eventually([&] { return ended(at, before); });
+            return coach_.type("\r");
         }
         windows_[program] = std::move(windows_[program + " "]);
         windows_.erase(program + " ");

@@ -191,6 +191,7 @@ begin() {
         wanted=listener
     fi
     command_is "$begin_host\$ $words_wanted"
+    forget_the_dead
     is_taken && tell "   (Something has this port already: when your program ends by itself, press e.)"
     act seen_started
     heading "$begin_host\$ $words_wanted" >/dev/null
@@ -198,6 +199,14 @@ begin() {
     itself) tell "   it has ended by itself" ;;
     *) tell "   seen: $seen" ;;
     esac
+}
+# What was over before it was asked for is nobody's: a client may have connected many times.
+forget_the_dead() {
+    look_around
+    LC_ALL=C awk -v port=":$want_port\$" '
+        FILENAME ~ /rows$/ { if ($2 != "TIME_WAIT") lives[$5] = lives[$6] = 1; else { if ($5 ~ port) over[$6]; if ($6 ~ port) over[$5] } next }
+        $3 ~ port { over[$2] }
+        END { for (client in over) if (!(client in lives)) print client, substr(port, 2, length(port) - 2) }' "$LAB_LOG/.rows" "$LAB_LOG/.wires" >>"$LAB_LOG/.known"
 }
 # is_client WORDS...: the word before the port is a host's name or address
 is_client() (
@@ -237,7 +246,7 @@ seen_started() {
         }
         FILENAME ~ /rows$/ && wanted == "connection" && $2 == "TIME_WAIT" { # over already, and no capture that has it
             if (port_of($5) == port && address_of($6) == address && !known[$6, port]) dead = "connection " $6 " - -"
-            if (port_of($6) == port && address_of($5) == address && !known[$5, port]) dead = "connection " $5 " - -"
+            if (port_of($6) == port && $1 == host && !known[$5, port]) dead = "connection " $5 " - -"
             next
         }
         FILENAME ~ /rows$/ && wanted == "connection" && port_of($6) == port && $2 !~ /TIME_WAIT|NEW_SYN/ && !known[$5, port] {
@@ -459,6 +468,10 @@ stop() {
     TERM) how="Ctrl-C in $1's window will do" ;;
     *) how="in another terminal of $(of host "$1")" ;;
     esac
+    if ended "$1"; then
+        tell "   ($1's program has ended already)"
+        return
+    fi
     stop_words="kill -${2:-TERM} $(pid_of "$1")"
     todo "on $(of host "$1"): end $1's program:   $stop_words"
     hint_is "$how"

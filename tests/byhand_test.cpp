@@ -72,9 +72,10 @@ public:
     explicit Student(const std::string& lab, const std::string& options = "", const std::string& logs = "")
         : logs_(logs.empty() ? own_logs_.path : logs),
           one_stack_(options.find("loopback") != options.npos),
-          coach_({"sh", "-c",
-                  "LAB_PREPARED=yes LAB_KEY_TIME=1 exec labs/run --plain --by-hand --student eva --logs " + logs_ +
-                      " " + options + " " + lab}) {}
+          coach_(
+              {"sh", "-c",
+               "LAB_PREPARED=yes LAB_KEY_TIME=1 LAB_PATIENCE=3 exec labs/run --plain --by-hand --student eva --logs " +
+                   logs_ + " " + options + " " + lab}) {}
 
     Terminal& coach() { return coach_; }
     const std::string& logs() const { return logs_; }
@@ -140,6 +141,7 @@ private:
     void obey(const std::string& task) {
         if (task.rfind("The script ", 0) == 0) return;
         std::smatch m;
+        if (task.rfind("put it right", 0) == 0 && coach_.shows("  ok: ", read_)) return;  // it was only late
         if (task.rfind("put it right", 0) == 0 || task.rfind("look, ", 0) == 0) return coach_.type("\r");
         coach_.type("c");
         std::string command;

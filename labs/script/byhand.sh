@@ -454,7 +454,12 @@ seen_fin() {
     [ -n "$went_on" ] && [ -n "$differs" ]
 }
 
-long() { if by_hand; then printf '%ss' $(($1 * 10)); else printf '%ss' "$1"; fi; }
+# faultserver lets no command take more than a minute.
+long() {
+    seconds=$1
+    ! by_hand || seconds=$(($1 * ${LAB_PATIENCE:-10}))
+    printf '%ss' $((seconds < 60 ? seconds : 60))
+}
 
 stop() {
     case $1 in tcpdump-*) is_load=yes ;; *) is_load=$(of load "$1") ;; esac
@@ -603,8 +608,8 @@ settle() {
         tell "   (the state log has seen it; a moment later it was over)"
         return
     fi
-    tell "!! not so: $claim. Seen:"
-    $evidence 2>&1 | cut -c 1-200 | tail -n 8 | sed 's/^/     /' | show
+    tell "!! not so, or not yet: $claim. Seen:"
+    $evidence 2>/dev/null | cut -c 1-200 | tail -n 8 | sed 's/^/     /' | show
     case "$1 $2" in
     *" says") ;;
     *)

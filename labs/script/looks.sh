@@ -18,6 +18,7 @@
 #   listeners, count_listeners      the pids of those that listen on $PORT; how many they are
 #   output_of NAME, show_output NAME; logged NAME KEY; count_logged NAME VERB
 #                                   what it has printed; the last value of KEY=; how many lines of its log have that verb
+#   ports_of NAME                   how many ports it has connected from
 #   last_line NAME START            what stands behind START in the last line of its output that begins so; bytes_printed NAME
 #   size_of FILE                    bytes, on vit001
 #   printed_on HOST COMMAND...      what it prints there
@@ -88,6 +89,7 @@ sockets_held() { on_host_of "$1" ls -l "/proc/$(pid_of "$1")/fd" 2>/dev/null | g
 output_of() { cat "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"; }
 show_output() { head -c 10000 "$LAB_LOG/$1.out" | show; }
 says() { grep -qsF -- "$2" "$LAB_LOG/$1.out" "$LAB_LOG/$1.err"; }
+ports_of() { sed -n 's/.* connected .*local=.*:\([0-9]*\) *$/\1/p' "$LAB_LOG/$1.err" | sort -u | wc -l; }
 last_line() { sed -n "s/^$2//p" "$LAB_LOG/$1.out" | tail -n 1; }
 bytes_printed() { wc -c <"$LAB_LOG/$1.out"; }
 logged() { sed -n "s/.* $2=\([^ ]*\).*/\1/p" "$LAB_LOG/$1.err" | tail -n 1; }

@@ -74,7 +74,7 @@ public:
           one_stack_(options.find("loopback") != options.npos),
           coach_(
               {"sh", "-c",
-               "LAB_PREPARED=yes LAB_KEY_TIME=1 LAB_PATIENCE=3 exec labs/run --plain --by-hand --student eva --logs " +
+               "LAB_PREPARED=yes LAB_KEY_TIME=1 LAB_PATIENCE=2 exec labs/run --plain --by-hand --student eva --logs " +
                    logs_ + " " + options + " " + lab}) {}
 
     Terminal& coach() { return coach_; }
@@ -191,7 +191,7 @@ private:
         return at;
     }
     void answer(const std::string& name, const std::string& words) {
-        coach_.type(windows_.count(name) && window(name).shows(words, 0, 1s) ? "y" : "n");
+        coach_.type(windows_.count(name) && window(name).shows(words, 0, 2500ms) ? "y" : "n");
     }
     void tell_value(const std::string& name, const std::string& key) {
         std::smatch m;

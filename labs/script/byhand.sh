@@ -354,7 +354,7 @@ is_told() {
 
 # progress NAME: bytes from the client and from the server of its connection, and C:FIN, S:FIN, C:RST, S:RST, as far as seen.
 progress() {
-    if can_capture_on vit001; then
+    if can_capture_on vit001 && ! gone tcpdump-vit001; then
         wire --port "$PORT" --client "$(local_of "$1")" --list "$LAB_LOG/vit001.pcap" 2>/dev/null | tail -n 1 | awk '
             {
                 for (i = 4; i <= NF; i++) {
@@ -485,6 +485,9 @@ stop() {
     remember_running
     rm -f "$LAB_LOG/.$1.listens".*
     act seen_gone "$1"
+    # who still listens has inherited that, and is no new server
+    look_around
+    awk '$2 == "LISTEN" { print $5, $7 }' "$LAB_LOG/.rows" >>"$LAB_LOG/.known"
     close_input "$1"
     tell "   seen: $1's process is gone"
 }

@@ -104,13 +104,13 @@ skip() {
 # eventually COMMAND...: until it succeeds, for five seconds and a last look. A fact is waited for, time never is. Who looks often has
 # it early, and takes the processor from what is waited for: after ten looks the pauses are longer.
 eventually() {
-    late='' looks=0 deadline=$(($(centiseconds) + 500))
+    late='' looked=0 deadline=$(($(centiseconds) + 500))
     until "$@"; do
         [ -z "$late" ] || return 1
         read -r now rest </proc/uptime
         [ "${now%.*}${now#*.}" -lt $deadline ] || late=yes
-        looks=$((looks + 1))
-        if [ $looks -le 10 ]; then sleep 0.02; else sleep 0.08; fi
+        looked=$((looked + 1))
+        if [ $looked -le 10 ]; then sleep 0.02; else sleep 0.08; fi
     done
 }
 centiseconds() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
@@ -418,7 +418,7 @@ finish() {
     [ -z "$lost" ] || {
         say "" "The connection to$lost was lost. What came from there until then is in the log; what still runs there ends itself" \
             "within ${patience:-20} seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."
-        verdict="CUT after $(counted $checks check), no connection to$lost"
+        verdict="CUT after $(counted $checks check), no connection to$lost" status=1
     }
     [ $skipped_packets = 0 ] || verdict="$verdict, $(counted $skipped_packets "packet check") NOT made on this back end"
     [ ! -f "$LAB_LOG/predictions.txt" ] || tally "$LAB_LOG/predictions.txt" | show

@@ -74,7 +74,8 @@ TEST_CASE("grade: each check is failed by a specimen of the zoo, and the mistake
         CHECK_THAT("\n" + stored, ContainsSubstring("\n" + entry.path().stem().string() + " "));
     for (auto& entry : std::filesystem::directory_iterator("labs/checks"))
         if (entry.is_directory()) CHECK_THAT(stored, ContainsSubstring(" " + entry.path().filename().string() + " "));
-    CHECK(finish(popen("timeout 300 labs/zoo/matrix --quick 2>&1 </dev/null", "r"), output) == 0);
+    // Six of them here; labs/zoo/matrix --check grades the whole zoo, and takes a quarter of an hour.
+    CHECK(finish(popen("timeout 300 labs/zoo/matrix --quick 10 11 16 23 25 26 2>&1 </dev/null", "r"), output) == 0);
     CHECK(output == "");
 }
 

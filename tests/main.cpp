@@ -13,6 +13,8 @@ int main(int argc, char** argv) {
     int fd;
     while ((fd = open("/dev/null", O_RDWR)) < 3) {}  // started with closed stdin? then no pipe of ours becomes number 0
     close(fd);
+    for (int each : {SIGINT, SIGQUIT})
+        signal(each, SIG_DFL);         // a shell's background ignores them, and so would all we start
     signal(SIGPIPE, SIG_IGN);          // a peer or a program that is gone is a return value here
     prctl(PR_SET_CHILD_SUBREAPER, 1);  // a killed server's children become ours: support.hpp ends and reaps them
     rlimit descriptors{};

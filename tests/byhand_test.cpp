@@ -191,7 +191,7 @@ private:
         return at;
     }
     void answer(const std::string& name, const std::string& words) {
-        coach_.type(windows_.count(name) && window(name).shows(words, 0, 2500ms) ? "y" : "n");
+        coach_.type(windows_.count(name) && window(name).shows(words, 0, 6000ms) ? "y" : "n");
     }
     void tell_value(const std::string& name, const std::string& key) {
         std::smatch m;

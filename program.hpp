@@ -108,15 +108,15 @@ inline const long utc_offset = [] {
 
 /// Lines that nobody had room for since the last one that was written; null: nobody counts (log_without_waiting()).
 inline std::atomic<uint64_t>* lost_lines = nullptr;
-inline bool log_may_block = false;
 
-/// One write(2), so that lines of processes never mix. False if there was no room; no reader at all is no loss.
-inline bool write_line(int fd, const char* data, size_t size) {
+/// One write(2), so that lines of processes never mix. False if there was no room for `patience` ms; no reader at all is no loss.
+inline bool write_line(int fd, const char* data, size_t size, int patience) {
     pollfd room{fd, POLLOUT, 0};
-    bool full = log_may_block && poll(&room, 1, 0) == 0;
-    if (!full) full = write(fd, data, size) < 0 && errno == EAGAIN;
-    if (full && lost_lines) ++*lost_lines;
-    return !full;
+    for (int tries = 0; tries < 100; ++tries) {
+        if (lost_lines && poll(&room, 1, patience) == 0) return false;  // a terminal has no room while others write
+        if (write(fd, data, size) >= 0 || errno != EAGAIN) return true;
+    }
+    return false;
 }
 
 /// For a program that keeps its log in another form: gets verb and text of each line instead of stderr.
@@ -139,7 +139,8 @@ inline void (*log_elsewhere)(const char* verb, const char* text) = nullptr;
     size = std::min<int>(size, sizeof line - 32);
     if (lost) size += snprintf(line + size, sizeof line - size, " lost=%lu", lost);
     line[size] = '\n';
-    if (!write_line(STDERR_FILENO, line, size + 1) && lost) *lost_lines += lost;
+    int patience = lost ? 0 : 10;  // where lines are lost already nobody waits
+    if (!write_line(STDERR_FILENO, line, size + 1, patience) && lost_lines) *lost_lines += lost + 1;
 }
 
 // ---- options ------------------------------------------------------------------------------------------------------
@@ -238,8 +239,7 @@ inline Option socket_options_go_to(std::vector<Socket_option>& asked) {
 /// Takes ":PORT" off the end of HOST:PORT or [IPV6]:PORT, and the brackets too; returns PORT, or `otherwise`.
 inline int take_port(string& host, int otherwise) {
     size_t bracket = host.rfind(']'), colon = host.find(':', bracket == host.npos ? 0 : bracket);
-    bool is_ipv6 =
-        bracket == host.npos && colon != host.rfind(':');  // two colons, no brackets: all of it is the address
+    bool is_ipv6 = bracket == host.npos && colon != host.rfind(':');  // two colons, no brackets: no port
     if (colon != host.npos && !is_ipv6) {
         otherwise = number("port", host.c_str() + colon + 1, "0", "65535");
         host.erase(colon);

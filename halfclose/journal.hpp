@@ -36,6 +36,7 @@ void log_as_record(const char* verb, const char* text);
 class Journal {
     static constexpr const char* names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
     std::string first_{};
+    mutable bool stuck_ = false;  // the last record found no room: the next one does not wait for it
 
     void set_level(const char* name) {
         for (level = DEBUG; level <= ERROR; ++level) {
@@ -62,7 +63,7 @@ class Journal {
         std::string record = head + quoted(message);
         if (!rest.empty()) record += "," + rest;
         record += "}\n";
-        tcp::write_line(fd(), record.data(), record.size());
+        stuck_ = !tcp::write_line(fd(), record.data(), record.size(), stuck_ ? 0 : 10);
     }
 
 public:

@@ -28,15 +28,15 @@ T& shared_with_children() {
 }
 
 /// Whoever reads our log may stop (a full pipe, Ctrl-S). From here on that stops nobody here: lines without room are lost,
-/// and counted. A pipe or terminal gets an open file description of our own, because O_NONBLOCK on the one that we were
-/// given would be everybody's who has it; where we may not have one, and for a socket, poll(2) is asked before each line.
+/// and counted: poll(2) is asked before each. Between that and the write others may fill a pipe or terminal, so it gets an open
+/// file description of our own; O_NONBLOCK on the one that we were given would be everybody's who has it.
 inline void log_without_waiting(int fd = STDERR_FILENO) {
     struct stat status;
     if (fstat(fd, &status) || S_ISREG(status.st_mode)) return;
     if (!lost_lines) lost_lines = &shared_with_children<std::atomic<uint64_t>>();
     string path = "/proc/self/fd/" + std::to_string(fd);
     Descriptor own(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (own.fd() < 0 || dup2(own.fd(), fd) < 0) log_may_block = true;
+    if (own.fd() >= 0) dup2(own.fd(), fd);
 }
 
 /// For --verbose: "read peer=... bytes=... data=...".

@@ -197,6 +197,31 @@ TEST_CASE("harm: a log that nobody reads stops no server: clients are served, si
     CHECK(server.wait_exit() == 0);
 }
 
+// A terminal says EAGAIN also to who writes while another process does.
+TEST_CASE("harm: children that log to one terminal at the same moment lose no line", "[harm]") {
+    Unread_log log("terminal");
+    Process server("TCPechod", {"0"}, [&] { dup2(log.writer, 2); });
+    std::string said;
+    auto says = [&](const std::string& word, size_t times) {
+        return eventually([&] { return said += log.take(), count(said, word) == times; });
+    };
+    REQUIRE(says("listening on", 1));
+    int port = std::stoi(said.substr(said.find(':', said.find("listening on ")) + 1));
+    const size_t rounds = 100, clients = 16;
+    for (size_t round = 1; round <= rounds; ++round) {
+        {
+            std::vector<Client> at_once;
+            for (size_t i = 0; i < clients; ++i) at_once.emplace_back(port);
+            for (auto& client : at_once) REQUIRE(echoes(client, "x"));
+            for (auto& client : at_once) client.shutdown_write();
+        }
+        bool all = says(" closed ", round * clients);
+        INFO(said.substr(said.size() - std::min<size_t>(said.size(), 3000)));
+        REQUIRE(all);
+    }
+    CHECK(said.find(" lost=") == said.npos);
+}
+
 TEST_CASE("harm: records that nobody reads stop no halfclose-server", "[harm]") {
     Directory directory;
     Unread_log records("pipe");

@@ -723,6 +723,14 @@ TEST_CASE("labs/run says what is wrong with its arguments", "[labs]") {
     CHECK(shell.run(prepared + "labs/run --backend nowhere 01") == 2);
     CHECK(shell.output.find("not \047nowhere\047") != std::string::npos);
     CHECK(shell.run(prepared + "labs/run --frobnicate") == 2);
+    for (std::string option : {"--student", "--board", "--student \"\""}) {
+        CHECK(shell.run(prepared + "labs/run " + option) == 2);
+        CHECK(shell.output.find(" needs a value") != std::string::npos);
+    }
+    CHECK(shell.run(prepared + "labs/run --student a/b 01") == 2);
+    CHECK(shell.output.find("--student must be 1 to 60 letters") != std::string::npos);
+    CHECK(shell.run(prepared + "labs/run --board nowhere 01") == 2);
+    CHECK(shell.output.find("--board must be a directory") != std::string::npos);
     CHECK(shell.run(prepared + "labs/run ../../etc") == 2);
     CHECK(shell.run("labs/run --list") == 0);
     CHECK(shell.output.find("05-sequential-concurrent") != std::string::npos);

@@ -1,8 +1,9 @@
 # student.sh - sourced: whose run it is, and the word that shows it on the wire.
 #
-#   word_of NAME LAB NONCE     five letters that nobody else types: they take the place of "hello" (verbs.sh)
+#   word_of NAME LAB NONCE     five letters of their own: they take the place of "hello" (verbs.sh)
 #   sign_run DIRECTORY NAME LAB NONCE    writes student.txt there: name, lab, nonce, word
 #   file_name NAME             NAME as a part of a file's name
+#   is_a_name NAME | is_remote_file TEXT | visible_name TEXT    what --student and --board take; what is shown of what they do not
 #   remembered_student LOGS | remember_student LOGS NAME      who works with these logs
 #   post BOARD NAME LAB WHAT   one line on the class's board: a directory, or HOST:FILE through ssh
 

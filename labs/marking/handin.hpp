@@ -69,18 +69,16 @@ inline std::vector<Check> read_checks(const string& path) {
     return checks;
 }
 
-/// "step 2: QUESTION", then lines of what was offered, "  predicted: ...", "  turned out: ...". Open ones do not turn out.
+/// "step 2: QUESTION", lines of what was offered, "  predicted: ...". What turned out the reference run says.
 inline std::vector<Prediction> read_predictions(const string& path) {
     std::vector<Prediction> all;
-    const string step = "step ", predicted = "  predicted: ", turned_out = "  turned out: ";
+    const string step = "step ", predicted = "  predicted: ";
     for (auto& line : lines_of(path)) {
         size_t colon = line.find(": ");
         if (line.compare(0, step.size(), step) == 0 && colon != line.npos)
             all.push_back({atoi(line.c_str() + step.size()), line.substr(colon + 2, most_text), "", ""});
         else if (!all.empty() && line.compare(0, predicted.size(), predicted) == 0)
             all.back().predicted = line.substr(predicted.size(), most_text);
-        else if (!all.empty() && line.compare(0, turned_out.size(), turned_out) == 0)
-            all.back().turned_out = line.substr(turned_out.size(), most_text);
     }
     return all;
 }

@@ -327,6 +327,11 @@ for name in bob carol; do
     eof $name
     until gone $name; do sleep 0.02; done
 done
+start late vit002 sh -c 'read -r go; exec TCPecho "$@"' sh "$vit001" "$PORT"
+(sleep 0.3; echo go) >&$(of fd late) &
+expect server says "accepted peer=$(local_of late)"
+echo "late is $(local_of late)"
+eof late
 expect server has 0 children
 start ana vit002 TCPecho "$vit001" "$PORT"
 type ana "bob says hello" "that runs is exits has children"
@@ -353,6 +358,7 @@ expect that "two segments" at_least count_segments 2 tcp
         std::string line = std::string("claim ") + (claim.holds ? "holds" : "fails") + ": " + claim.words + "\n";
         CHECK(shell.output.find(line) != std::string::npos);
     }
+    CHECK(shell.output.find("late is 127.0.0.1:") != std::string::npos);  // its log line is waited for
     CHECK(shell.output.find("NOT CHECKED (no right to capture on this back end): two segments") != std::string::npos);
     CHECK(eventually([&] { return shell.survivors() == 0; }));
 }

@@ -135,7 +135,7 @@ end_by_hand() {
 # ---- programs ----------------------------------------------------------------------------------------------------------
 
 # A name's socket: NAME.local has its address, or the listening socket's; $LAB_LOG/.known the sockets that have a name.
-local_of() {
+local_now() {
     if [ -e "$LAB_LOG/.$1.local" ]; then cat "$LAB_LOG/.$1.local"; else local_in_log "$1"; fi
 }
 pid_of() { if [ -s "$LAB_LOG/$1.pid" ]; then sed 's/ .*//' "$LAB_LOG/$1.pid"; else echo none; fi; }
@@ -355,7 +355,7 @@ is_told() {
 # progress NAME: bytes from the client and from the server of its connection, and C:FIN, S:FIN, C:RST, S:RST, as far as seen.
 progress() {
     if can_capture_on vit001 && ! gone tcpdump-vit001; then
-        wire --port "$PORT" --client "$(local_of "$1")" --list "$LAB_LOG/vit001.pcap" 2>/dev/null | tail -n 1 | awk '
+        wire --port "$PORT" --client "$(local_now "$1")" --list "$LAB_LOG/vit001.pcap" 2>/dev/null | tail -n 1 | awk '
             {
                 for (i = 4; i <= NF; i++) {
                     n = $i; sub(/[^(]*\(/, "", n); sub(/[^0-9].*/, "", n)
@@ -366,7 +366,7 @@ progress() {
             }
             END { print c + 0, s + 0, flags }'
     else
-        (host_exec "$(of host "$1")" ss -Htani "src $(local_of "$1")") </dev/null 2>/dev/null | tr '\n' ' ' | awk '
+        (host_exec "$(of host "$1")" ss -Htani "src $(local_now "$1")") </dev/null 2>/dev/null | tr '\n' ' ' | awk '
             function value(name) { return match($0, name ":[0-9]+") ? substr($0, RSTART + length(name) + 1, RLENGTH - length(name) - 1) : 0 }
             { c = value("bytes_sent"); s = value("bytes_received"); flags = $1 ~ /FIN|TIME|LAST|CLOSING/ ? "C:FIN" : "" }
             END { print c + 0, s + 0, NR ? flags : "C:FIN" }'
@@ -648,7 +648,7 @@ was_so() (
         column=2 name=$5 log=$LAB_LOG/${one_stack:+vit001}.states
         [ -n "$one_stack" ] || log=$LAB_LOG/$(of host "$5").states
     fi
-    [ -s "$log" ] && awk -v c=$column -v address="$(local_of "$name")" -v state="$4" -v since="${mark:-0}" '
+    [ -s "$log" ] && awk -v c=$column -v address="$(local_now "$name")" -v state="$4" -v since="${mark:-0}" '
         $c == address && $NF == state && $1 >= since { found = 1 } END { exit !found }' "$log"
 )
 

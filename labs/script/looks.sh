@@ -53,17 +53,20 @@ show_timers() {
 }
 no_timer='off|[0-9] *$' # as netstat prints it, or ss
 
-# A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death.
-local_of() { local_in_log "$1"; }
+# A client logs "connected peer=ADDR:PORT local=ADDR:PORT": with that its two sockets are found, also after its death. A script's
+# next line often has it before the client has written it, so local_of waits; a look, local_now, does not.
+local_of() { eventually has_local "$1" && local_now "$1"; }
+has_local() { [ -n "$(local_now "$1")" ]; }
+local_now() { local_in_log "$1"; }
 local_in_log() { sed -n 's/.* connected .*local=\([][0-9A-Fa-f.:]*\) *$/\1/p' "$LAB_LOG/$1.err" 2>/dev/null | tail -n 1; }
 port_of() { local_of "$1" | sed 's/.*://'; }
 # row_of LOOK [peer-of] NAME: that socket's row of `sockets` or `timers`. [fd98::2]:40000 is fd98::2:40000 to netstat, and to a
 # listener of both families 10.98.0.2 is ::ffff:10.98.0.2.
 row_of() {
     if [ "$2" = peer-of ]; then
-        "$1" vit001 | row_with "$(local_of "$3")" 5
+        "$1" vit001 | row_with "$(local_now "$3")" 5
     else
-        "$1" "$(of host "$2")" | row_with "$(local_of "$2")" 4
+        "$1" "$(of host "$2")" | row_with "$(local_now "$2")" 4
     fi
 }
 row_with() {

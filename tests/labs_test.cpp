@@ -556,6 +556,13 @@ TEST_CASE("the doctor sees the settings of this machine that break labs on one s
         CHECK(count(shell.output, std::string("warning here: with --backend loopback: ") + finding) == 1);
     shell.run("exec unshare -Urn labs/doctor");
     CHECK(count(shell.output, "with --backend loopback") == 0);
+
+    // and a lab that fails under them says which it may be
+    Directory logs;
+    shell.run("exec unshare -Urn sh -c \"ip link set lo up && echo 1 >/proc/sys/net/core/somaxconn && " + prepared +
+              "exec labs/run --backend loopback --logs " + logs.path + " 04\"");
+    CHECK(shell.output.find("FAILED: ") != std::string::npos);
+    CHECK(shell.output.find("may be the reason (labs/doctor):\nonly 1 for somaxconn") != std::string::npos);
 }
 
 TEST_CASE("labs/run that is interrupted while it builds leaves no compiler", "[labs]") {

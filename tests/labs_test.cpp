@@ -255,6 +255,22 @@ TEST_CASE("a fact is waited for five seconds and a last look, however long a loo
     CHECK((looks >= 2 && looks <= 5));
 }
 
+TEST_CASE("a script's own directory goes with it, however the script ends", "[labs]") {
+    for (auto end : {"exit 0", "kill -INT $$", "kill -QUIT $$", "kill -TERM $$", "kill -KILL $$"}) {
+        CAPTURE(end);
+        Directory own;
+        std::string script = own / "script";
+        std::ofstream(script) << ". labs/script/tools.sh\nscratch\necho $work\n" << end << "\nsleep 60\n";
+        Shell shell;
+        shell.run("sh " + script);
+        INFO(shell.output);
+        std::string work = shell.output.substr(0, shell.output.find('\n'));
+        REQUIRE(work.find("/tmp/tmp.") == 0);
+        CHECK(eventually([&] { return access(work.c_str(), F_OK) != 0; }));
+        CHECK(eventually([&] { return shell.survivors() == 0; }));
+    }
+}
+
 // What is claimed in words, and whether it is so, once everything has settled: each form of expect, and its contrary.
 struct Claim {
     bool holds;

@@ -3,6 +3,7 @@
 #   need COMMAND:PACKAGE ...       installs the Debian packages of the commands that are missing: as root or through
 #                                  sudo; otherwise prints the exact line for somebody who may, and exits 1
 #   telling WHAT COMMAND...        COMMAND to its end; every two seconds a line on stderr says WHAT takes so long
+#   scratch                        $work is a directory for this script alone; it goes with the script, however that ends
 #   private_directory              $private is this user's own directory; fails, with the reason on stderr
 #   take LOCK [AS...]              the lock is this shell's until it removes it or ends; fails: 1 another has it, 2 it cannot be made
 
@@ -71,6 +72,16 @@ telling() {
     ticker=''
     [ ! -t 2 ] || printf '\r\033[K' >&2
     return $done_with
+}
+
+# A trap cannot know of SIGKILL: a process of its own looks whether we are still there.
+scratch() {
+    work=$(mktemp -d) || exit 1
+    setsid sh -c 'while kill -0 "$0"; do sleep 1; done; rm -rf "$1"' $$ "$work" </dev/null >/dev/null 2>&1 &
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 131' QUIT
+    trap 'exit 143' TERM HUP
 }
 
 # One place for all sessions of a user, so /tmp first: XDG_RUNTIME_DIR is not set in each of them, and the labs' namespaces

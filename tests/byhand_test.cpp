@@ -68,7 +68,8 @@ public:
             if (getenv("TRACE"))
                 std::ofstream(getenv("TRACE"), std::ios::app)
                     << Clock::now().time_since_epoch().count() / 10000000 % 10000 << " " << line << std::endl;
-            if (line.rfind(">> ", 0) == 0) obey(line.substr(3));
+            if (line.rfind("!! ", 0) == 0) complaints_ += line + "\n";
+            else if (line.rfind(">> ", 0) == 0) obey(line.substr(3));
             else if (line.find("Your prediction (") != line.npos) coach_.type("\r");
             else if (std::regex_search(line, m, std::regex("in (.*)'s window: do you see   (.*) \\(y")))
                 answer(m[1], m[2]);
@@ -80,6 +81,8 @@ public:
         }
         return line;
     }
+    /// What the coach found wrong meanwhile.
+    const std::string& complaints() const { return complaints_; }
 
 private:
     void obey(const std::string& task) {
@@ -146,7 +149,7 @@ private:
     }
 
     Directory own_logs_;
-    std::string logs_;
+    std::string logs_, complaints_;
     bool one_stack_;
     std::map<std::string, std::unique_ptr<Terminal>> windows_;
     size_t read_ = 0;
@@ -162,7 +165,7 @@ TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]
         std::istringstream chosen(getenv("LABS"));
         for (std::string lab; chosen >> lab;) labs.push_back(lab);
     }
-    std::map<std::string, std::string> ends, shown;
+    std::map<std::string, std::string> ends, shown, complaints;
     std::mutex mutex;
     std::vector<std::thread> students;
     for (auto& lab : labs)
@@ -170,13 +173,14 @@ TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]
             Student student(lab);
             std::string end = student.do_all(), text = student.coach().text();
             std::lock_guard lock(mutex);
-            ends[lab] = end, shown[lab] = text;
+            ends[lab] = end, shown[lab] = text, complaints[lab] = student.complaints();
         });
     for (auto& student : students) student.join();
     for (auto& lab : labs) {
         INFO(shown[lab]);
         CHECK(ends[lab].find("passed, ") != std::string::npos);
         CHECK(ends[lab].find("not as expected") == std::string::npos);
+        CHECK(complaints[lab].empty());
     }
 }
 

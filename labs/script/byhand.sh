@@ -69,6 +69,7 @@ say_where_to_type() {
 step() {
     step_ends
     steps=$((steps + 1)) LAB_PAUSE=''
+    rm -f "$LAB_LOG/.long"
     if by_hand; then
         LAB_PAUSE=yes # predictions are asked, seconds counted
         echo $steps >"$LAB_LOG/resume.txt"
@@ -177,7 +178,7 @@ begin() {
         fi
         return
     fi
-    eval "hand_$(key "$begin_name")=yes program_$(key "$begin_name")=\$1 load_$(key "$begin_name")= host_$(key "$begin_name")=$begin_host job_$(key "$begin_name")= sent_$(key "$begin_name")=0"
+    eval "hand_$(key "$begin_name")=yes program_$(key "$begin_name")=\$1 load_$(key "$begin_name")= host_$(key "$begin_name")=$begin_host job_$(key "$begin_name")= sent_$(key "$begin_name")=0 line_end_$(key "$begin_name")=$(line_end "$@")"
     case " $started " in *" $begin_name "*) ;; *) started="$started $begin_name" ;; esac
     rm -f "$LAB_LOG/$begin_name.pid" "$LAB_LOG/.$begin_name".*
     own_program=$1 want_port=$last_word words_wanted=$(as_typed "$@")
@@ -207,6 +208,14 @@ forget_the_dead() {
         FILENAME ~ /rows$/ { if ($2 != "TIME_WAIT") lives[$5] = lives[$6] = 1; else { if ($5 ~ port) over[$6]; if ($6 ~ port) over[$5] } next }
         $3 ~ port { over[$2] }
         END { for (client in over) if (!(client in lives)) print client, substr(port, 2, length(port) - 2) }' "$LAB_LOG/.rows" "$LAB_LOG/.wires" >>"$LAB_LOG/.known"
+}
+# line_end WORDS...: how many bytes the program puts behind a line, on the wire
+line_end() {
+    case " $* " in
+    *" --eol crlf "* | *" --eol=crlf "*) echo 2 ;;
+    *" --eol none "* | *" --eol=none "*) echo 0 ;;
+    *) echo 1 ;;
+    esac
 }
 # is_client WORDS...: the word before the port is a host's name or address
 is_client() (
@@ -267,7 +276,8 @@ seen_started() {
             if (!result && !differs && wanted == "listener" && went_on) differs = "nothing listens on port " port " of " host " yet"
             print result; print differs; print its
         }' - "$LAB_LOG/.rows" "$LAB_LOG/.wires")
-    printf '%s\n' "$found" | sed -n 3p | grep . >>"$LAB_LOG/.known" # said once
+    refused=$(printf '%s\n' "$found" | sed -n 3p)
+    [ -z "$refused" ] || is_told_once .known "$refused"
     differs=$(printf '%s\n' "$found" | sed -n 2p) found=$(printf '%s\n' "$found" | sed -n 1p)
     [ -n "$found" ] || {
         [ -z "$went_on$differs" ] || not_yet
@@ -336,6 +346,7 @@ watch_out() {
             (want_port=$PORT words_wanted=$(cat "$listens") && name_it "$other" $back listener)
             tell "   seen: $other is back, process ${back#* }"
         elif ! is_told "$other ended"; then
+            is_told_once .told "$other ended"
             differs="seen: $other's program has ended; start it again ($(of host "$other")\$ $(cat "$listens")), or b begins this step again"
         fi
     done
@@ -345,12 +356,11 @@ watch_out() {
         $6 ~ port && $2 ~ /ESTABLISHED|CLOSE_WAIT/ && !known[$5, substr(port, 2, length(port) - 2)] { print $5, $1, $8, $7; exit }' - "$LAB_LOG/.rows")
     [ -z "$extra" ] || is_told "${extra%% *}" || {
         set -- $extra
+        is_told_once .told "$1"
         differs="seen: an extra client, on $2: $3 (process $4) is connected to port $PORT, too. Close it, Ctrl-C there, or it will be in the way"
     }
 }
-is_told() {
-    grep -qsxF "$1" "$LAB_LOG/.told" || { echo "$1" >>"$LAB_LOG/.told" && return 1; }
-}
+is_told() { grep -qsxF "$1" "$LAB_LOG/.told"; }
 
 # progress NAME: bytes from the client and from the server of its connection, and C:FIN, S:FIN, C:RST, S:RST, as far as seen.
 progress() {
@@ -390,7 +400,7 @@ type() {
             act went_on
             continue
         fi
-        eval "sent_$(key "$typist")=$(($(of sent "$typist") + ${#line} + 1))"
+        line_begins_at=$(of sent "$typist") line_is=${#line} seen_bytes=none
         printf '%s\n' "$line" >>"$LAB_LOG/.$typist.typed"
         todo "in $typist's window ($(of host "$typist")): type the line   $line"
         hint_is "${#line} characters and Enter, in the window where $typist runs"
@@ -408,26 +418,30 @@ is_for_the_client() {
 }
 seen_typed() {
     set -- "$1" $(progress "$1")
-    wanted_bytes=$(of sent "$1")
-    case "${4:-} ${5:-}" in
-    *C:*) differs="seen: $2 bytes, and $1's connection is closed (${4#C:}); waited for: $wanted_bytes bytes. Press b to begin this step again" ;;
-    esac
-    if [ "$2" = "$wanted_bytes" ]; then
-        tell "   seen: $2 bytes of $1 in all"
+    fewest=$((line_begins_at + line_is + $(of line_end "$1"))) most=$fewest waited_for="waited for: $fewest"
+    # another program ends a line as it likes: not at all, with LF, with CR LF
+    [ -z "$(of foreign "$1")" ] || fewest=$((line_begins_at + line_is)) most=$((line_begins_at + line_is + 2))
+    if [ "$2" -gt $most ]; then
+        tell "!! seen: $2 bytes of $1; $waited_for. What is counted later will differ: b begins this step again"
+        eval "sent_$(key "$1")=$2"
         return 0
     fi
-    if [ "$2" -gt "$wanted_bytes" ]; then
-        tell "!! seen: $2 bytes of $1; waited for: $wanted_bytes. What is counted later will differ: b begins this step again"
+    case "${4:-} ${5:-}" in
+    *C:*) differs="seen: $2 bytes, and $1's connection is closed (${4#C:}); $waited_for. b begins this step again" ;;
+    esac
+    if [ "$2" -ge $fewest ]; then
+        # the end of the line may be on its way
+        [ "$2" = $most ] || [ "$2" = "$seen_bytes" ] || { seen_bytes=$2 && look_again && return 1; }
+        tell "   seen: $2 bytes of $1 in all"
         eval "sent_$(key "$1")=$2"
         return 0
     fi
     if [ -n "$went_on" ]; then
         [ -n "$differs" ] && eval "sent_$(key "$1")=$2" && return 0
-        went_on='' differs="seen: $2 bytes of $1; waited for: $wanted_bytes. A line ends with Enter"
-    elif [ "$2" -gt "${seen_bytes:-0}" ]; then
-        differs="seen: $2 bytes of $1; waited for: $wanted_bytes"
+        went_on='' differs="seen: $2 bytes of $1; $waited_for. A line ends with Enter"
+    elif [ -z "$differs" ] && [ "$2" -gt "$line_begins_at" ]; then
+        differs="seen: $2 bytes of $1; $waited_for. b begins this step again"
     fi
-    seen_bytes=$2
     return 1
 }
 
@@ -454,11 +468,16 @@ seen_fin() {
     [ -n "$went_on" ] && [ -n "$differs" ]
 }
 
-# faultserver lets no command take more than a minute.
+# Who reads what is to be done, and goes to another window for it, needs half a minute. faultserver lets no command take more than a
+# whole one. What is claimed of such a step may be true only when the time is over.
 long() {
-    seconds=$1
-    ! by_hand || seconds=$(($1 * ${LAB_PATIENCE:-10}))
-    printf '%ss' $((seconds < 60 ? seconds : 60))
+    seconds=$1 patience=${LAB_PATIENCE:-10}
+    if by_hand; then
+        seconds=$((seconds < 3 ? 3 * patience : seconds * patience))
+        seconds=$((seconds < 60 ? seconds : 60))
+        echo $seconds >"$LAB_LOG/.long"
+    fi
+    printf '%ss' $seconds
 }
 
 stop() {
@@ -611,6 +630,7 @@ settle() {
         tell "   (the state log has seen it; a moment later it was over)"
         return
     fi
+    [ ! -s "$LAB_LOG/.long" ] || wait_for_what_lasts "$@" || return 0
     tell "!! not so, or not yet: $claim. Seen:"
     $evidence 2>/dev/null | cut -c 1-200 | tail -n 8 | sed 's/^/     /' | show
     case "$1 $2" in
@@ -627,7 +647,31 @@ settle() {
     say "  NOT AS EXPECTED: $claim"
     printf 'differs\t%s\t%s\n' "$steps" "$claim" >>"$LAB_LOG/checks.txt"
 }
+# matches CAPTURE LOCAL EXPECTED: see verbs.sh. How many bytes another program's lines have is its own affair.
+matches() {
+    wire --port "$PORT" --client "$2" "$1" "$3" >"$LAB_LOG/.wire" 2>&1 || {
+        is_foreign "$2" && wire --port "$PORT" --client "$2" "$1" "$(printf '%s\n' "$3" | sed 's/([0-9]*)/(*)/g')" >"$LAB_LOG/.wire" 2>&1
+    }
+}
+is_foreign() (
+    for name in $started; do [ -z "$(of foreign "$name")" ] || [ "$(local_of "$name")" != "$1" ] || exit 0; done
+    exit 1
+)
 settled() { [ -n "$went_on" ] || "$@"; }
+# wait_for_what_lasts COMMAND...: fails when that has made the claim true.
+wait_for_what_lasts() {
+    lasts=$(cat "$LAB_LOG/.long") over_at=$((${done_at%.*} + lasts + 5))
+    if [ "$1 $2" != "eventually says" ] && [ "$(date +%s)" -lt $over_at ]; then
+        tell "   (not yet: $claim. What was typed takes $lasts seconds)"
+        task="wait for: $claim" command='' hint=''
+        looking_once=yes
+        await so_or_late "$@"
+        "$@" && looking_once='' && passed "$claim" && return 1
+        looking_once=''
+    fi
+    [ -n "$went_on" ] || tell "   (what was typed took $lasts seconds, and that is over)"
+}
+so_or_late() { settled "$@" || [ "$(date +%s)" -gt $over_at ]; }
 not_looked_at() {
     say "  not looked at: $1"
     printf 'open\t%s\t%s\n' "$steps" "$1" >>"$LAB_LOG/checks.txt"

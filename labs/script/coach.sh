@@ -88,8 +88,8 @@ pressed() {
 
 await() {
     time_now
-    since=$now told='' helped=0 ended_itself='' went_on='' hint_after=${LAB_HINT_AFTER:-20}
-    rm -f "$LAB_LOG/.looked"
+    since=$now told='' suspected='' asked_for='' helped=0 ended_itself='' went_on='' hint_after=${LAB_HINT_AFTER:-20}
+    look_again
     while :; do
         changed=''
         ! has_changed || changed=yes
@@ -97,20 +97,17 @@ await() {
         ,seen_gone | ,seen_signalled | ,seen_set) changed=perhaps ;; # no socket has to do with it, and /proc is near
         esac
         if [ -n "$changed" ]; then
-            differs='' rows_are_fresh=''
+            differs='' once_file='' rows_are_fresh=''
             "$@" && return 0
             [ -n "$differs" ] || [ -z "$acting" ] || [ "$changed" = perhaps ] || watch_out
-            if [ -n "$differs" ] && [ "$differs" != "$told" ]; then
-                tell "!! $differs"
-                told=$differs
-                [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task "!! $(printf '%s' "$differs" | visible | sed 's/#/##/g')"
-            fi
+            [ -z "$differs" ] || [ "$differs" = "$told" ] || tell_what_differs
+            asked_for=''
         fi
         next_key
         case $pressed_key in
         '') ;;
-        "$carriage_return") went_on=yes && rm -f "$LAB_LOG/.looked" ;;
-        e) ended_itself=yes && rm -f "$LAB_LOG/.looked" ;;
+        "$carriage_return") went_on=yes asked_for=yes && look_again ;;
+        e) ended_itself=yes && look_again ;;
         *) pressed ;;
         esac
         time_now
@@ -124,6 +121,18 @@ await() {
         fi
     done
 }
+# tell_what_differs: it is told when it has lasted for a second, or when a key asks for it: what is half done differs, too.
+tell_what_differs() {
+    differs_at=$(centiseconds)
+    if [ "$differs" != "$suspected" ]; then suspected=$differs suspected_at=$differs_at; fi
+    [ -n "$asked_for" ] || [ $((differs_at - suspected_at)) -ge 100 ] || { look_again && return; }
+    told=$differs
+    tell "!! $differs"
+    [ -z "$once_file" ] || printf '%s\n' "$once_line" >>"$LAB_LOG/$once_file"
+    [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task "!! $(printf '%s' "$differs" | visible | sed 's/#/##/g')"
+}
+is_told_once() { once_file=$1 once_line=$2; }
+look_again() { rm -f "$LAB_LOG/.looked"; }
 carriage_return=$(printf '\r') acting='' rows_are_fresh=''
 
 # act LOOK...: the student's action; what the state log has seen since the one before counts for it.

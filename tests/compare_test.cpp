@@ -206,7 +206,7 @@ TEST_CASE("bench: pairs, their median and their range", "[compare]") {
     CHECK(ratio == low);
     CHECK(ratio == high);
     CHECK(lines(shell.output) == 4);
-    CHECK(shell.processes() == 0);
+    CHECK(eventually([&] { return shell.processes() == 0; }));
 }
 
 TEST_CASE("bench: a wrong command line", "[compare]") {

@@ -13,7 +13,7 @@ struct Grade {
     std::string dir = directory.path, output;
     Grade() { chmod(dir.c_str(), 0777); }
     FILE* start(const std::string& arguments, const std::string& before = "") const {
-        std::string command = "dir=" + dir + "; export dir; " + before + " timeout 200 labs/grade -o $dir/out ";
+        std::string command = "dir=" + dir + "; export dir; " + before + " timeout 400 labs/grade -o $dir/out ";
         return popen((command + arguments + " 2>&1 </dev/null").c_str(), "r");
     }
     int run(const std::string& arguments, const std::string& before = "") {
@@ -75,7 +75,7 @@ TEST_CASE("grade: each check is failed by a specimen of the zoo, and the mistake
     for (auto& entry : std::filesystem::directory_iterator("labs/checks"))
         if (entry.is_directory()) CHECK_THAT(stored, ContainsSubstring(" " + entry.path().filename().string() + " "));
     // Six of them here; labs/zoo/matrix --check grades the whole zoo, and takes a quarter of an hour.
-    CHECK(finish(popen("timeout 300 labs/zoo/matrix --quick 10 11 16 23 25 26 2>&1 </dev/null", "r"), output) == 0);
+    CHECK(finish(popen("timeout 500 labs/zoo/matrix --quick 10 11 16 23 25 26 2>&1 </dev/null", "r"), output) == 0);
     CHECK(output == "");
 }
 

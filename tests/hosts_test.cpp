@@ -33,7 +33,7 @@ void scenario(const std::string& name, const std::string& options = "") {
     }
     int status;
     std::string output =
-        output_of("timeout -k 5 120 tests/hosts/rig " + options + " tests/hosts/scenario " + name, status);
+        output_of("timeout -k 5 400 tests/hosts/rig " + options + " tests/hosts/scenario " + name, status);
     INFO(output);
     if (status == 4) WARN(name << ": no nft, or no sudo to be had here: not tested");
     else CHECK(status == 0);

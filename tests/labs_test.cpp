@@ -15,7 +15,7 @@ struct Shell {
     std::string mark = "lab-test-" + std::to_string(getpid()) + "-" + std::to_string(rand());
     std::string output;
     int run(const std::string& command) {
-        std::string line = "LAB_TEST_MARK=" + mark + " timeout -k 5 120 sh -c '" + command + "' 2>&1 </dev/null";
+        std::string line = "LAB_TEST_MARK=" + mark + " timeout -k 5 300 sh -c '" + command + "' 2>&1 </dev/null";
         return finish(popen(line.c_str(), "r"), output);
     }
     // Processes that bear the mark and still live.

@@ -12,7 +12,7 @@
 int main(int argc, char** argv) {
     int fd;
     while ((fd = open("/dev/null", O_RDWR)) < 3) {}  // started with closed stdin? then no pipe of ours becomes number 0
-    close(fd);
+    close_range(3, ~0U, 0);  // what the caller's shell had open would be everybody's, and 3 nobody's first socket
     for (int each : {SIGINT, SIGQUIT})
         signal(each, SIG_DFL);         // a shell's background ignores them, and so would all we start
     signal(SIGPIPE, SIG_IGN);          // a peer or a program that is gone is a return value here

@@ -190,6 +190,7 @@ public:
         for (int fd : {in[0], out[1], err[1], program}) close(fd);
         in_ = in[1], out_ = out[0], err_ = err[0];
         for (int fd : {out_, err_}) fcntl(fd, F_SETFL, O_NONBLOCK);
+        fcntl(err_, F_SETPIPE_SZ, 1 << 20);  // servers do not wait for a reader, and a busy machine lets us read late
         collector_ = std::thread([this] { collect(); });
     }
     Process(const Process&) = delete;

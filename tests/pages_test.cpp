@@ -83,6 +83,7 @@ TEST_CASE("handout: pages that stand alone, and lead to each other", "[pages]") 
         for (auto loads : {"<img", "<link", "<script", "@import", "url(http", "@@", "<!--", "Notes for the teacher"})
             CHECK(page.find(loads) == page.npos);
         CHECK(count(page, "<details>") == count(page, "</details>"));
+        CHECK(count(page, "id=\"unfold\"") == (page.find("<details>") != page.npos));  // print what is folded, too
         for (std::sregex_iterator at(page.begin(), page.end(), link), end; at != end; ++at) {
             std::string to = (*at)[1], anchor = (*at)[2];
             if (to.rfind("https://", 0) == 0) continue;

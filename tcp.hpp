@@ -117,11 +117,11 @@ struct Socket_option {
     int level, id, value;
 };
 inline void set_option(const Descriptor& socket, const Socket_option& option) {
-    int on_and_value[] = {1, option.value};  // struct linger is both, every other option the second
+    linger on{1, option.value};
     bool lingers = option.level == SOL_SOCKET && option.id == SO_LINGER;
-    if (setsockopt(socket.fd(), option.level, option.id, on_and_value + !lingers, (1 + lingers) * sizeof(int))) {
-        fail("setsockopt " + std::string(option.name) + "=" + std::to_string(option.value));
-    }
+    int error = lingers ? setsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &on, sizeof on)
+                        : setsockopt(socket.fd(), option.level, option.id, &option.value, sizeof option.value);
+    if (error) fail("setsockopt " + std::string(option.name) + "=" + std::to_string(option.value));
 }
 
 /// getsockname(2): the address and port that a socket has on this side.

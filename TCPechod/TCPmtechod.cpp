@@ -37,7 +37,8 @@ static void serve(tcp::Connection connection) {
         tcp::log_failure(error);
     }
     totals->add(start);
-    if (current-- == max_threads || stopping) kill(getpid(), SIGCHLD);  // main waits for one of us, as for a child
+    bool was_full = current-- == max_threads;
+    if (was_full || stopping) kill(getpid(), SIGCHLD);  // main waits for one of us, as for a child
 }
 
 static void thread(int fd, const std::string& peer) { serve({tcp::Descriptor(fd), peer}); }

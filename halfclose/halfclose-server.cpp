@@ -4,8 +4,7 @@
 //   halfclose-server [options] [FILE [PORT]]      default port 4000
 //
 // Look for: netstat shows CLOSE_WAIT here and FIN_WAIT2 at the client for as long as data flows; tcpdump shows the
-// client's FIN, then data, data, data, and our FIN last. A client that does not read lets our Send-Q grow, and no
-// other.
+// client's FIN, then data, data, data, and our FIN last. A client that does not read makes its Send-Q here grow.
 #include "../TCPechod/forking.hpp"
 #include "file.hpp"
 #include "server_settings.hpp"
@@ -51,14 +50,14 @@ static void hear(Stream& stream) {
 static bool watch(Stream& stream, short events, tcp::Duration limit) {
     pollfd socket{stream.client.socket.fd(), short(events | (stream.fin ? 0 : POLLIN)), 0};
     timespec time = tcp::to_timespec(limit);
-    totals->sent += stream.sent - std::exchange(stream.reported, stream.sent);
+    totals->sent += stream.sent - stream.reported;
+    stream.reported = stream.sent;
     if (ppoll(&socket, 1, limit == for_ever ? nullptr : &time, nullptr) == 0) return false;
     if (socket.revents & ~POLLOUT) hear(stream);
     return true;
 }
 
-// The kernel's buffer is full: what we have waits for the client to read. Fails when nothing moves for the idle
-// timeout.
+// Our Send-Q is full: we wait until the client has read. Fails when nothing moves for the idle timeout.
 static void wait_for_room(Stream& stream) {
     int before = INT_MAX, queued = 0;
     for (; !watch(stream, POLLOUT, server.idle_timeout); before = queued) {
@@ -117,8 +116,7 @@ static void serve(Stream& stream) {
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &orderly, sizeof orderly);
     shutdown(fd, SHUT_WR);  // our FIN leaves here
     if (!stream.fin) journal.line(INFO, "half-closed", "peer=%s", peer);
-    // To close while bytes of the client's are unread, or still come, would be a RST: it could lose the end of the
-    // file.
+    // To close while the client's bytes are unread, or still come, is a RST: it could lose the end of the file.
     while (!stream.fin && watch(stream, 0, server.half_close ? server.idle_timeout : goodbye)) {}
 }
 

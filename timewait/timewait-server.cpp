@@ -3,8 +3,7 @@
 //   timewait-server [options] [port]     default port 6666; --list shows the cases, --case 1 takes one
 //
 // Look for: the first FIN in tcpdump. Whoever sent it has TIME_WAIT in netstat for 60 s; a peer that does not answer it
-// keeps us in FIN_WAIT2 and itself in CLOSE_WAIT; after a RST nobody has anything. What a connection does is in
-// policy.hpp.
+// keeps us in FIN_WAIT2 and itself in CLOSE_WAIT; after a RST nobody has anything. policy.hpp has the rest.
 #include "cases.hpp"
 #include "../TCPechod/forking.hpp"
 

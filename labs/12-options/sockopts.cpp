@@ -5,7 +5,7 @@
 //
 // Look for: the kernel doubles buffer sizes, rounds seconds to SYN retries, and keeps a request in its own bounds;
 // strace shows setsockopt return 0 all the same. Most options of a listening socket are there again on every socket
-// accepted from it (linger too: RST where FIN was promised), but O_NONBLOCK, which belongs to the descriptor, is not.
+// accepted from it (linger too: RST where FIN was promised), but O_NONBLOCK, a flag of the open file, is not.
 #include "../../program.hpp"
 
 using Values = std::vector<std::string>;  // one for each row of the table

@@ -184,6 +184,14 @@ TEST_CASE("every exercise of a guide has an answer, and the guide leads to it", 
     CHECK(shell.output == "");
 }
 
+TEST_CASE("the time of a guide is the sum of its steps", "[labs]") {
+    Shell shell;
+    REQUIRE(shell.run("for guide in labs/[0-9]*/guide.md; do "
+                      "awk \"/^Time:/ { said = \\$2 } /^[*][*]Do[*][*] [(]/ { steps += substr(\\$2, 2) } "
+                      "END { if (said != steps) print FILENAME, said, steps }\" $guide; done") == 0);
+    CHECK(shell.output == "");
+}
+
 TEST_CASE("labs/script/render --record takes a run of this suite only, and deletes nothing of the user's",
           "[labs][paths]") {
     Strange strange;

@@ -193,7 +193,9 @@ begin() {
     fi
     command_is "$begin_host\$ $words_wanted"
     forget_the_dead
-    is_taken && tell "   (Something has this port already: when your program ends by itself, press e.)"
+    meant_to_end=''
+    if grep -qE "expect \"?$begin_name\"? exits [1-9]" "$0"; then meant_to_end=yes; fi
+    [ $wanted = listener ] && is_taken && tell "   (Something has this port already: when your program ends by itself, press e.)"
     act seen_started
     heading "$begin_host\$ $words_wanted" >/dev/null
     case $seen in
@@ -217,14 +219,18 @@ line_end() {
     *) echo 1 ;;
     esac
 }
-# is_client WORDS...: the word before the port is a host's name or address
+# is_client WORDS...: the word before the port is a host's name or address, and no server's own
 is_client() (
-    before='' word=''
-    for next; do before=$word word=$next; done
-    case $before in
-    "$vit001" | "$vit002" | "$vit003" | 127.0.0.1) return 0 ;;
-    esac
+    option='' before='' word=''
+    for next; do option=$before before=$word word=$next; done
+    [ "$option" != -a ] || return 1
+    for address in "$vit001" "$vit002" "$vit003" 127.0.0.1 localhost $(addresses_of vit001 vit002 vit003); do
+        [ "${before%\%*}" != "$address" ] || return 0
+    done
     return 1
+)
+addresses_of() ( # addresses_of HOST...
+    for host; do eval "printf '%s ' \"\${address_$host:-}\" \"\${address6_$host:-}\" \"\${link_$host:-}\""; done
 )
 is_taken() {
     look_around
@@ -235,26 +241,27 @@ is_taken() {
 seen_started() {
     [ -z "$ended_itself" ] || { seen=itself && return 0; }
     look_around
-    eval "begin_address=\${address_$begin_host:-127.0.0.1}"
-    found=$(known_sockets | LC_ALL=C awk -v wanted=$wanted -v host="$begin_host" -v port="$want_port" -v address="$begin_address" \
-        -v one_stack="$one_stack" -v here="$address_vit001 $address_vit002 $address_vit003" '
+    local_alone=''
+    case " $words_wanted " in *" 127.0.0.1 "* | *" localhost "*) local_alone=yes ;; esac
+    found=$(known_sockets | LC_ALL=C awk -v wanted=$wanted -v host="$begin_host" -v port="$want_port" -v addresses="$(addresses_of "$begin_host")" \
+        -v one_stack="$one_stack" -v local_alone="$local_alone" -v meant_to_end="$meant_to_end" '
         function port_of(a) { sub(/.*:/, "", a); return a }
         function address_of(a) { sub(/:[0-9]*$/, "", a); return a }
-        function host_at(a, names, i, n) { n = split(here, names, " "); for (i = 1; i <= n; i++) if (names[i] == a) return "vit00" i; return a }
+        function from_here(a) { gsub(/[][]/, "", a); return one_stack || index(" " addresses, " " a " ") }
         function done(text) { if (!result) result = text }
         FILENAME == "-" { known[$1, $2] = 1; next }
         FILENAME ~ /rows$/ && $2 == "LISTEN" {
             listens[$1, port_of($5)]++
             if (known[$5, $7] || wanted != "listener") next
             if (port_of($5) == port && ($1 == host || one_stack)) {
-                if (address_of($5) == "127.0.0.1" && !one_stack && address != "127.0.0.1") differs = "seen: " $8 " (process " $7 ") listens on 127.0.0.1 alone, where no other host gets to; waited for: port " port " on every address"
+                if (address_of($5) == "127.0.0.1" && !one_stack && !local_alone) differs = "seen: " $8 " (process " $7 ") listens on 127.0.0.1 alone, where no other host gets to; waited for: port " port " on every address"
                 else done("listener " $5 " " $7 " " $8)
             } else if (port_of($5) == port) differs = "seen: " $8 " (process " $7 ") listens on " $1 "; waited for: a server on " host
             else if ($7 != "-" && $1 == host) differs = "seen: " $8 " (process " $7 ") listens on port " port_of($5) "; waited for: port " port
             next
         }
         FILENAME ~ /rows$/ && wanted == "connection" && $2 == "TIME_WAIT" { # over already, and no capture that has it
-            if (port_of($5) == port && address_of($6) == address && !known[$6, port]) dead = "connection " $6 " - -"
+            if (port_of($5) == port && from_here(address_of($6)) && !known[$6, port]) dead = "connection " $6 " - -"
             if (port_of($6) == port && $1 == host && !known[$5, port]) dead = "connection " $5 " - -"
             next
         }
@@ -265,12 +272,12 @@ seen_started() {
         }
         FILENAME ~ /wires$/ && wanted == "connection" && !known[$2, port_of($3)] {
             segments = $0; sub(/^[^ ]* [^ ]* [^ ]* /, "", segments)
-            from_here = address_of($2) == address || one_stack
-            if (segments == "C:SYN S:RST") { if (from_here) { refused = port_of($3); its = $2 " " port_of($3) } }
-            else if (from_here && port_of($3) == port) dead = "connection " $2 " - -"
+            if (segments == "C:SYN S:RST") { if (from_here(address_of($2))) { refused = port_of($3); its = $2 " " port_of($3) } }
+            else if (from_here(address_of($2)) && port_of($3) == port) dead = "connection " $2 " - -"
         }
         END {
             if (!result && dead) result = dead
+            if (!result && refused == port && meant_to_end) result = "refused " its
             if (!result && !differs && refused) differs = refused == port ? "seen: a SYN to port " port ", answered by RST: nothing listens there; start the server again, or press b" \
                 : "seen: a SYN to port " refused ", answered by RST: nothing listens there; waited for: a connection to port " port
             if (!result && !differs && wanted == "listener" && went_on) differs = "nothing listens on port " port " of " host " yet"
@@ -284,6 +291,7 @@ seen_started() {
         return 1
     }
     set -- $found
+    [ "$1" != refused ] || { name_it "$begin_name" "$2" - connection && seen=itself && return 0; }
     is_as_meant "$3" || return 1
     name_it "$begin_name" "$2" "$3" "$1"
     seen=$(if [ "$1" = listener ]; then echo "$4 (process $3) listens on $2"; else echo "a connection from $2$([ "$3" = - ] || echo ", of $4 (process $3)")"; fi)
@@ -363,9 +371,14 @@ watch_out() {
 is_told() { grep -qsxF "$1" "$LAB_LOG/.told"; }
 
 # progress NAME: bytes from the client and from the server of its connection, and C:FIN, S:FIN, C:RST, S:RST, as far as seen.
+# Where no capture has it, as of a connection from a host to itself, the kernel's table says so.
 progress() {
+    captured=''
     if can_capture_on vit001 && ! gone tcpdump-vit001; then
-        wire --port "$PORT" --client "$(local_now "$1")" --list "$LAB_LOG/vit001.pcap" 2>/dev/null | tail -n 1 | awk '
+        captured=$(wire --port "$PORT" --client "$(local_now "$1")" --list "$LAB_LOG/vit001.pcap" 2>/dev/null | tail -n 1)
+    fi
+    if [ -n "$captured" ]; then
+        printf '%s\n' "$captured" | awk '
             {
                 for (i = 4; i <= NF; i++) {
                     n = $i; sub(/[^(]*\(/, "", n); sub(/[^0-9].*/, "", n)
@@ -654,7 +667,7 @@ matches() {
     }
 }
 is_foreign() (
-    for name in $started; do [ -z "$(of foreign "$name")" ] || [ "$(local_of "$name")" != "$1" ] || exit 0; done
+    for name in $started; do [ -z "$(of foreign "$name")" ] || [ "$(local_now "$name")" != "$1" ] || exit 0; done
     exit 1
 )
 settled() { [ -n "$went_on" ] || "$@"; }

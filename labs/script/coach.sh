@@ -191,7 +191,8 @@ look_at_hosts() (
     for host in ${one_stack:+vit001} $([ -n "$one_stack" ] || echo vit001 vit002 vit003); do
         (host_exec "$host" ss -Htanp) </dev/null 2>/dev/null | LC_ALL=C awk -v host="$host" '
             {
-                gsub(/\[::ffff:/, ""); gsub(/]/, ""); gsub(/\[/, ""); gsub(/%[a-z0-9]+/, "")
+                while (match($0, /\[::ffff:[0-9.]+]/)) $0 = substr($0, 1, RSTART - 1) substr($0, RSTART + 8, RLENGTH - 9) substr($0, RSTART + RLENGTH)
+                gsub(/%[a-z0-9]+/, "")
                 sub("ESTAB", "ESTABLISHED", $1); gsub("-", "_", $1); sub("WAIT_", "WAIT", $1)
                 pid = "-"; name = "-"; rest = $0 # several processes: the oldest is the one that was started
                 while (match(rest, /\("[^"]*",pid=[0-9]+/)) {

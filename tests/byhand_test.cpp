@@ -3,6 +3,7 @@
 #include "support.hpp"
 #include "terminal.hpp"
 
+#include <iterator>
 #include <map>
 #include <regex>
 
@@ -13,20 +14,21 @@ namespace {
 // A student at a lab: the coach's terminal, one for each program that was started, and one for each host.
 class Student {
 public:
-    explicit Student(const std::string& lab, const std::string& options = "", const std::string& logs = "")
+    explicit Student(const std::string& lab, const std::string& options = "", const std::string& logs = "",
+                     const std::string& name = "eva")
         : logs_(logs.empty() ? own_logs_.path : logs),
+          name_(name),
           one_stack_(options.find("loopback") != options.npos),
-          coach_(
-              {"sh", "-c",
-               "LAB_PREPARED=yes LAB_KEY_TIME=1 LAB_PATIENCE=2 exec labs/run --plain --by-hand --student eva --logs " +
-                   logs_ + " " + options + " " + lab}) {}
+          coach_({"sh", "-c",
+                  "LAB_PREPARED=yes LAB_KEY_TIME=1 LAB_PATIENCE=2 exec labs/run --plain --by-hand --student " + name +
+                      " --logs " + logs_ + " " + options + " " + lab}) {}
 
     Terminal& coach() { return coach_; }
     const std::string& logs() const { return logs_; }
     Terminal& window(const std::string& name, const std::string& host = "") {
         auto& window = windows_[name];
         if (!window) {
-            std::vector<std::string> command{"labs/run", "--enter", host, "--logs", logs_};
+            std::vector<std::string> command{"labs/run", "--enter", host, "--logs", logs_, "--student", name_};
             if (one_stack_) command = {"sh", "-c", "PATH=bin:$PATH PS1='" + host + "$ ' exec sh -i"};
             window = std::make_unique<Terminal>(command);
             eventually([&] { return waits(window->text()); });
@@ -61,10 +63,13 @@ public:
         window(name, host).type(keys);
     }
     /// Does what the coach asks for, with exactly the commands that it shows, until the lab is over: its last line.
-    std::string do_all() {
+    std::string do_all() { return do_until("Lab [0-9].*Log: "); }
+    /// The same until the coach says a line like this, which is not done.
+    std::string do_until(const std::string& like) {
         std::string line;
-        for (std::smatch m; !std::regex_search(line, m, std::regex("^Lab .*Log: "));) {
+        for (std::smatch m;;) {
             if (!next(line, 30s)) return "nothing more from the coach";
+            if (std::regex_search(line, std::regex(like))) return line;
             if (getenv("TRACE"))
                 std::ofstream(getenv("TRACE"), std::ios::app)
                     << Clock::now().time_since_epoch().count() / 10000000 % 10000 << " " << line << std::endl;
@@ -79,7 +84,6 @@ public:
                 coach_.type(std::to_string(count(window(m[1]).text(), " " + m[2].str() + " ")) + "\r");
             else if (line.find("(Enter: not looked)") != line.npos) coach_.type("\r");
         }
-        return line;
     }
     /// What the coach found wrong meanwhile.
     const std::string& complaints() const { return complaints_; }
@@ -149,22 +153,15 @@ private:
     }
 
     Directory own_logs_;
-    std::string logs_, complaints_;
+    std::string logs_, name_, complaints_;
     bool one_stack_;
     std::map<std::string, std::unique_ptr<Terminal>> windows_;
     size_t read_ = 0;
     Terminal coach_;
 };
 
-}  // namespace
-
-TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]") {
-    std::vector<std::string> labs = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12"};
-    if (getenv("LABS")) {
-        labs.clear();
-        std::istringstream chosen(getenv("LABS"));
-        for (std::string lab; chosen >> lab;) labs.push_back(lab);
-    }
+// All at once, with the commands that the coach shows.
+void do_labs(const std::vector<std::string>& labs) {
     std::map<std::string, std::string> ends, shown, complaints;
     std::mutex mutex;
     std::vector<std::thread> students;
@@ -182,6 +179,75 @@ TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]
         CHECK(ends[lab].find("not as expected") == std::string::npos);
         CHECK(complaints[lab].empty());
     }
+}
+
+}  // namespace
+
+// LABS="07 11": these, as often as you like
+TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]") {
+    std::vector<std::string> labs = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12"};
+    if (getenv("LABS")) {
+        std::istringstream chosen(getenv("LABS"));
+        labs.assign(std::istream_iterator<std::string>(chosen), {});
+    }
+    do_labs(labs);
+}
+
+TEST_CASE("by hand: the labs of calls, messages, families and logs", "[byhand]") {
+    do_labs({"14", "15", "16", "17", "18"});
+}
+
+TEST_CASE("by hand: a student who does nothing is helped; any program counts, and its RST is told", "[byhand]") {
+    setenv("LAB_HINT_AFTER", "1", 1);
+    Student student("01");
+    unsetenv("LAB_HINT_AFTER");
+    CHECK(student.do_until(">> server, on vit001: ").rfind(">> ", 0) == 0);
+    CHECK(student.hears("hint: a server, on vit001, that listens on port 8990"));
+    CHECK(student.hears("vit001$ seqserver -v 8990"));
+    CHECK(student.hears("s lets the script do this step; q ends"));
+    student.types("server", "vit001", "seqserver -v 8990\r");
+    student.do_until(">> ana, on vit002: ");
+    std::string own = student.logs() + "/own";
+    REQUIRE(system(("cp bin/TCPecho " + own).c_str()) == 0);
+    student.types("ana", "vit002", own + " --close abort vit001 8990\r");
+    std::smatch m;
+    std::string task = student.do_until("type the line   [a-p]{5}");
+    REQUIRE(std::regex_search(task, m, std::regex("[a-p]{5}$")));
+    student.types("ana", "vit002", m.str() + "\26\r\r");  // a CR, and the LF of its line
+    CHECK(student.hears("seen: 7 bytes of ana in all"));
+    student.do_until("end the input with Ctrl-D");
+    INFO(student.coach().text());
+    CHECK(student.complaints().empty());
+    student.types("ana", "vit002", "\4");
+    CHECK(student.hears("seen: a RST from ana; waited for: a FIN."));
+    student.coach().type("\r");
+    CHECK(student.do_all().find("not as expected") != std::string::npos);
+    CHECK(student.coach().ends() == 1);
+}
+
+TEST_CASE("by hand: four students on one machine do not disturb each other, and the board shows them", "[byhand]") {
+    Directory logs, board;
+    std::vector<std::unique_ptr<Student>> students;
+    std::vector<std::string> ends(4);
+    std::vector<int> status(4);
+    std::vector<std::thread> hands;
+    for (std::string name : {"ann", "bob", "cid", "dan"})
+        students.push_back(std::make_unique<Student>(
+            "01", "--board " + board.path + (name < "c" ? "" : " --backend loopback"), logs.path, name));
+    for (size_t i = 0; i < 4; ++i)
+        hands.emplace_back([&, i] { ends[i] = students[i]->do_all(), status[i] = students[i]->coach().ends(); });
+    for (auto& hand : hands) hand.join();
+    for (size_t i = 0; i < 4; ++i) {
+        INFO(students[i]->coach().text());
+        CHECK(ends[i].find("passed, ") != std::string::npos);
+        CHECK(students[i]->complaints().empty());
+        CHECK(status[i] == 0);
+    }
+    std::string shown;
+    finish(popen(("labs/collect --watch --once " + board.path).c_str(), "r"), shown);
+    INFO(shown);
+    for (std::string name : {"ann", "bob", "cid", "dan"})
+        CHECK(shown.find(" " + name + " 01-first-echo passed, ") != std::string::npos);
 }
 
 TEST_CASE("by hand: what a clumsy student does is named in one line, and never ends the lab", "[byhand]") {
@@ -262,6 +328,16 @@ TEST_CASE("by hand: what a clumsy student does is named in one line, and never e
     CHECK(log.find("(0 min ") != log.npos);
     for (std::string file : {"vit001.1.pcap", "vit001.2.pcap", "vit001.pcap"})
         CHECK(log.find("\n" + file + "\n") != log.npos);
+}
+
+TEST_CASE("by hand: another student's server on the same network stack is nobody's mistake", "[byhand]") {
+    Student first("01", "--backend loopback"), second("01", "--backend loopback", "", "bob");
+    first.do_until(">> ana, on vit002: ");
+    second.do_until(">> server, on vit001: ");
+    second.coach().type("\r");
+    bool heard = second.hears("seen: nothing of it yet");
+    INFO(second.coach().text());
+    CHECK(heard);
 }
 
 TEST_CASE("by hand: without any right there are states to be seen, and no packets", "[byhand]") {

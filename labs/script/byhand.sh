@@ -61,7 +61,7 @@ say_where_to_type() {
         tell "   vit001, vit002 and vit003 are this machine: any terminal, in this directory; then   PATH=bin:\$PATH"
     else
         tell "   In this directory, for as many terminals as you need (two or three for each host):"
-        for host in vit001 vit002 vit003; do printf '   ./labs/run --enter %s\n' $host | show; done
+        for host in vit001 vit002 vit003; do exactly "./labs/run --enter $host${LAB_STUDENT:+ --student $(as_typed "$LAB_STUDENT")}"; done
     fi
     keys_help
 }
@@ -244,7 +244,7 @@ seen_started() {
     local_alone=''
     case " $words_wanted " in *" 127.0.0.1 "* | *" localhost "*) local_alone=yes ;; esac
     found=$(known_sockets | LC_ALL=C awk -v wanted=$wanted -v host="$begin_host" -v port="$want_port" -v addresses="$(addresses_of "$begin_host")" \
-        -v one_stack="$one_stack" -v local_alone="$local_alone" -v meant_to_end="$meant_to_end" '
+        -v one_stack="$one_stack" -v local_alone="$local_alone" -v others="$(ports_of_others)" -v meant_to_end="$meant_to_end" '
         function port_of(a) { sub(/.*:/, "", a); return a }
         function address_of(a) { sub(/:[0-9]*$/, "", a); return a }
         function from_here(a) { gsub(/[][]/, "", a); return one_stack || index(" " addresses, " " a " ") }
@@ -257,7 +257,7 @@ seen_started() {
                 if (address_of($5) == "127.0.0.1" && !one_stack && !local_alone) differs = "seen: " $8 " (process " $7 ") listens on 127.0.0.1 alone, where no other host gets to; waited for: port " port " on every address"
                 else done("listener " $5 " " $7 " " $8)
             } else if (port_of($5) == port) differs = "seen: " $8 " (process " $7 ") listens on " $1 "; waited for: a server on " host
-            else if ($7 != "-" && $1 == host) differs = "seen: " $8 " (process " $7 ") listens on port " port_of($5) "; waited for: port " port
+            else if ($7 != "-" && $1 == host && index(others, " " port_of($5) " ") == 0) differs = "seen: " $8 " (process " $7 ") listens on port " port_of($5) "; waited for: port " port
             next
         }
         FILENAME ~ /rows$/ && wanted == "connection" && $2 == "TIME_WAIT" { # over already, and no capture that has it
@@ -280,7 +280,6 @@ seen_started() {
             if (!result && refused == port && meant_to_end) result = "refused " its
             if (!result && !differs && refused) differs = refused == port ? "seen: a SYN to port " port ", answered by RST: nothing listens there; start the server again, or press b" \
                 : "seen: a SYN to port " refused ", answered by RST: nothing listens there; waited for: a connection to port " port
-            if (!result && !differs && wanted == "listener" && went_on) differs = "nothing listens on port " port " of " host " yet"
             print result; print differs; print its
         }' - "$LAB_LOG/.rows" "$LAB_LOG/.wires")
     refused=$(printf '%s\n' "$found" | sed -n 3p)
@@ -296,6 +295,13 @@ seen_started() {
     name_it "$begin_name" "$2" "$3" "$1"
     seen=$(if [ "$1" = listener ]; then echo "$4 (process $3) listens on $2"; else echo "a connection from $2$([ "$3" = - ] || echo ", of $4 (process $3)")"; fi)
 }
+# Where all share one network stack: the ports of this user's other runs.
+ports_of_others() (
+    [ -n "$one_stack" ] || return
+    for port in "$private"/port-*; do
+        case " $reserved_ports " in *" ${port##*-} "*) ;; *) printf ' %s ' "${port##*-}" ;; esac
+    done
+)
 not_yet() {
     [ -z "$went_on" ] || [ -n "$differs" ] || differs="seen: nothing of it yet; waited for: a $wanted, port $want_port, on $begin_host. e when the program has ended by itself"
     went_on=''
@@ -749,6 +755,10 @@ says() {
 asked_whether() {
     unlooked=yes
     [ -z "$(of foreign "$1")" ] || return 0 # another program has other words
+    # a line of another program has as many bytes as it likes
+    case $2 in
+    *" bytes="*) for other in $started; do [ -z "$(of foreign "$other")" ] || set -- "$1" "${2%% bytes=*}"; done ;;
+    esac
     yes_or_no "in $1's window: do you see   $2"
     [ -z "$answer" ] || unlooked=''
     [ "$answer" = y ]

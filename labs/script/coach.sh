@@ -7,7 +7,7 @@
 #   look_around              $LAB_LOG/.rows: HOST STATE RECV-Q SEND-Q LOCAL PEER PID PROGRAM of each socket of the three hosts;
 #                            $LAB_LOG/.wires: the connections in vit001's capture, as `wire --list` prints them
 #
-# LAB_HINT_AFTER (20): seconds until the hint; the exact command comes after three times as many.
+# LAB_HINT_AFTER (20): seconds until the hint; the exact command comes after three times as many, a way on after six times.
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
@@ -33,7 +33,7 @@ open_terminals() {
     n=2
     for terminal_host in vit001 vit002 vit003; do
         case $remote,$one_stack in
-        ,) at_host="labs/run --enter $terminal_host --logs $(as_typed "${LAB_LOG%/*/*}")" ;;
+        ,) at_host="labs/run --enter $terminal_host --logs $(as_typed "${LAB_LOG%/*/*}")${LAB_STUDENT:+ --student $(as_typed "$LAB_STUDENT")}" ;;
         *,) at_host=${SHELL:-sh} ;;
         *) at_host="PATH=bin:\$PATH PS1='$terminal_host\$ ' sh" ;;
         esac
@@ -54,7 +54,7 @@ open_terminals() {
 
 keys_help() {
     tell "   keys: r what is to be done   c the exact command   l the picture so far" \
-        "         s let the script do this step   b begin this step again, on a new port" \
+        "         s let the script do the step   b begin it again, on a new port" \
         "         e the program has ended by itself   Enter go on   q end   ? this"
 }
 # One key at a time, without echo; a key that does not come within 0.2 s is none. Enter is CR: $() would eat LF.
@@ -118,6 +118,10 @@ await() {
         if [ $helped -lt 2 ] && [ $((now - since)) -ge $((hint_after * 3)) ] && [ -n "$command" ]; then
             exactly "$command"
             helped=2
+        fi
+        if [ $helped = 2 ] && [ $((now - since)) -ge $((hint_after * 6)) ]; then
+            tell "   (no hurry. s lets the script do this step; q ends, and --resume goes on here another day)"
+            helped=3
         fi
     done
 }

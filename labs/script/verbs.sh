@@ -408,7 +408,7 @@ finish() {
     case $status in
     0)
         verdict="passed, $(counted $checks check)"
-        [ $not_as_expected = 0 ] || verdict="$verdict, $not_as_expected not as expected"
+        [ $not_as_expected = 0 ] || verdict="$verdict, $not_as_expected not as expected" status=1
         [ -z "$to_settle" ] || verdict="FAILED: the last prediction has not turned out" status=1
         ;;
     4) verdict=${ended:-skipped} ;;

@@ -45,6 +45,33 @@ struct Class : Directory {
     const std::string top = std::filesystem::current_path();
 };
 
+// A capture as another student's: each word replaced, an hour later, all sequence numbers higher by a constant.
+void forge(const std::string& path, const std::string& word, const std::string& by) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    std::string pcap((std::istreambuf_iterator<char>(file)), {});
+    auto add = [&](size_t at, uint32_t n) {  // in the network's order
+        for (int i = 3; i >= 0; --i, n >>= 8) {
+            n += (unsigned char)pcap[at + size_t(i)];
+            pcap[at + size_t(i)] = char(n);
+        }
+    };
+    for (size_t at = 24; at < pcap.size();) {
+        uint32_t seconds, length;
+        memcpy(&seconds, &pcap[at], 4);
+        memcpy(&length, &pcap[at + 8], 4);
+        seconds += 3600;
+        memcpy(&pcap[at], &seconds, 4);
+        size_t ip = at + 16 + 14, tcp = ip + size_t(pcap[ip] & 15) * 4;
+        bool up = pcap[ip + 15] > pcap[ip + 19];  // clients are on the higher addresses
+        add(tcp + 4, up ? 1000000 : 3000000);
+        if (pcap[tcp + 13] & 16) add(tcp + 8, up ? 3000000 : 1000000);
+        at += 16 + length;
+    }
+    for (size_t at; (at = pcap.find(word)) != pcap.npos;) pcap.replace(at, word.size(), by);
+    file.seekp(0);
+    file << pcap;
+}
+
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
@@ -84,6 +111,17 @@ TEST_CASE("hand-ins: an honest one is shown again, copies and forgeries are told
             "mkdir x && tar -C x -xzf in/handin-ida.tar.gz && echo more >>x/handin-ida/03-missing-close/checks.txt && "
             "tar -C x -czf in/handin-ida.tar.gz handin-ida") == 0);
 
+    // ann's capture as another's, with all that a constant can change.
+    REQUIRE(all.run("cp -r ann kim && set -- kim/03*/20* && sed -n 's/^word //p' $1/student.txt && . " + all.top +
+                    "/labs/script/student.sh && sign_run $1 kim 03-missing-close abc && "
+                    "sed -n 's/^word //p' $1/student.txt && echo $1/vit001.pcap") == 0);
+    std::istringstream said(all.output);
+    std::string word, own_word, capture;
+    said >> word >> own_word >> capture;
+    forge(all.path + "/" + capture, word, own_word);
+    REQUIRE(all.run("rm kim/03*/20*/vit00[23].pcap; rm kim/03*/20*/*.states") <= 1);
+    REQUIRE(all.hands_in("kim") == 0);
+
     int status = all.collect();
     INFO(all.output);
     REQUIRE(status == 0);
@@ -92,6 +130,9 @@ TEST_CASE("hand-ins: an honest one is shown again, copies and forgeries are told
     CHECK(!has(all.row("ann"), "no packet"));
     CHECK(has(all.row("bob"), "is in no packet"));
     CHECK(has(all.row("bob"), "transcript and list of checks differ"));
+    CHECK(has(all.row("kim"), "a copy: the same times between segments as ann's 03-missing-close"));
+    CHECK(!has(all.row("kim"), "initial sequence numbers"));
+    CHECK(!has(all.row("kim"), "is in no packet"));
     CHECK(has(all.row("eve"), "as the reference run's 03-missing-close"));
     CHECK(has(all.row("eve"), "is in no packet"));
     CHECK(has(all.row("ida"), "changed after it was packed: 03-missing-close/checks.txt"));

@@ -86,7 +86,7 @@ static Finding examine(const Run& run, const Reference& reference) {
     return finding;
 }
 
-// Two captures with one pair of initial sequence numbers, or one SYN's microsecond, are one capture.
+// Two captures with one pair of initial sequence numbers, one SYN's microsecond or one rhythm of segments are one capture.
 template <typename Mark>
 static void find_copies(std::vector<Finding>& findings, std::set<Mark> Finding::*marks, const string& what) {
     std::map<Mark, std::vector<size_t>> owners;
@@ -120,6 +120,7 @@ static std::vector<Finding> examine_all(const std::vector<Run>& runs, const std:
     for (auto& [lab, reference] : reference_of) findings.push_back(reference.finding);
     find_copies(findings, &Finding::initial, "initial sequence numbers");
     find_copies(findings, &Finding::times, "times of SYNs");
+    find_copies(findings, &Finding::rhythms, "times between segments");
     findings.resize(runs.size());
     return findings;
 }

@@ -15,6 +15,7 @@ struct Finding {
     std::vector<string> missing;                              // what the capture does not show
     std::set<std::pair<uint32_t, uint32_t>> initial;  // both sides' first sequence numbers: a connection's fingerprint
     std::set<int64_t> times;                          // of the SYNs, in microseconds since 1970
+    std::set<std::vector<int64_t>> rhythms;           // microseconds from segment to segment: no shift changes them
     std::vector<string> look_at;                      // by eye, and why
 };
 
@@ -37,6 +38,16 @@ struct Evidence {
     }
 
 private:
+    // Of at most twenty segments. Fewer than six, or all within a millisecond, may be alike by chance.
+    static std::vector<int64_t> rhythm_of(const Connection& c) {
+        const size_t fewest = 6, most = 20;
+        const int64_t shortest = 1000;
+        size_t segments = std::min(c.segments.size(), most);
+        if (segments < fewest || c.segments[segments - 1].time - c.segments[0].time < shortest) return {};
+        std::vector<int64_t> rhythm;
+        for (size_t i = 1; i < segments; ++i) rhythm.push_back(c.segments[i].time - c.segments[i - 1].time);
+        return rhythm;
+    }
     void draw(const Capture& capture, const std::vector<Observation>& observations, Finding& finding) {
         const size_t most = 200;  // connections; labs that make more of them claim nothing of each
         size_t contradictions = 0;
@@ -45,6 +56,7 @@ private:
             if (c.whole && c.sender[server].known) {
                 finding.initial.insert({c.sender[client].base, c.sender[server].base});
                 finding.times.insert(c.segments[0].time);
+                if (auto rhythm = rhythm_of(c); !rhythm.empty()) finding.rhythms.insert(rhythm);
             }
             Reconstruction reconstruction(capture, c, observations);
             Clocks clocks;

@@ -112,6 +112,17 @@ TEST_CASE("grade: for other graders: results.json, JUnit's XML, Autolab's last l
     CHECK_THAT(grade.output, ContainsSubstring("lab 01 shows it: ") && ContainsSubstring("ESTABLISHED"));
 }
 
+TEST_CASE("grade: who ignores SIGCHLD has no zombies, whatever its parent does", "[grade]") {
+    Grade grade;
+    REQUIRE(system(("sed 's/^    signal(SIGPIPE/    signal(SIGCHLD, SIG_IGN);\\n&/' labs/zoo/servers/no-reaping.cpp | "
+                    "${CXX:-g++} -std=c++17 -x c++ -o " +
+                    grade.dir + "/server -")
+                       .c_str()) == 0);
+    CHECK(grade.run("--only 16 $dir/server") == 0);
+    CAPTURE(grade.output);
+    CHECK(grade.verdict("16-zombies") == "passed");
+}
+
 TEST_CASE("grade: a class in one table, whatever its programs are called", "[grade]") {
     Grade grade;
     std::filesystem::create_directory(grade.dir + "/class");

@@ -411,10 +411,11 @@ finish() {
         [ $not_as_expected = 0 ] || verdict="$verdict, $not_as_expected not as expected" status=1
         [ -z "$to_settle" ] || verdict="FAILED: the last prediction has not turned out" status=1
         ;;
-    4) verdict=${ended:-skipped} ;;
+    4) verdict=skipped ;;
     130 | 131 | 141 | 143) verdict="interrupted after $(counted $checks check)" ;;
     *) verdict="FAILED after $(counted $checks check)" status=1 ;;
     esac
+    [ -z "$ended" ] || verdict=$ended
     [ -z "$lost" ] || {
         say "" "The connection to$lost was lost. What came from there until then is in the log; what still runs there ends itself" \
             "within ${patience:-20} seconds. When the network is back, the same command just works; ./labs/doctor finds what is wrong."

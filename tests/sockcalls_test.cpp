@@ -25,6 +25,8 @@ TEST_CASE("sockcalls: each call with its result, each socket in the kernel's sta
     call("accept 3", "accept(3) = 5\n");
     call("recv 5 3", "recv(5, 3) = 3 \"two\"\n");
     call("recv 5 100", "recv(5, 100) = 7 \" words \"\n");
+    call("send 4 two\\nlines\\n", "= 10\n");
+    call("recv 5 100", R"(= 10 "two\nlines\n")");
     call("send 5 \x1b[2J", "= 4\n");
     call("recv 4 100", R"(= 4 "\x1b[2J")");
     CHECK(calls.out().find('\x1b') == std::string::npos);

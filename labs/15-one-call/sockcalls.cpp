@@ -14,8 +14,7 @@
 #include <iostream>
 #include <sstream>
 
-using std::string;
-using tcp::State;
+using std::string, tcp::State;
 
 struct Socket {
     int fd;  // -1 after close()
@@ -93,7 +92,10 @@ static const struct Call {
     {"accept", "FD", "accepted", [](int fd, auto&, auto&) { return accept_one(fd); }},
     {"connect", "FD ADDRESS PORT", "connected", [](int fd, auto& address, auto&) { return connect_to(fd, address); }},
     {"send", "FD TEXT", "wrote",
-     [](int fd, auto&, auto& last) { return send(fd, last.data(), last.size(), MSG_NOSIGNAL); }},
+     [](int fd, auto&, auto last) {
+         for (size_t at = last.find("\\n"); at != last.npos; at = last.find("\\n")) last.replace(at, 2, "\n");
+         return send(fd, last.data(), last.size(), MSG_NOSIGNAL);
+     }},
     {"recv", "FD BYTES", "read",
      [](int fd, auto&, auto& last) { return recv(fd, received, tcp::bytes("BYTES", last.c_str(), "1", "64k"), 0); }},
     {"shutdown", "FD rd|wr|rdwr", "half-closed",
@@ -120,7 +122,6 @@ static void make(const Call& call, const std::vector<string>& words) {
     for (char& c : text) c = isprint((unsigned char)c) ? c : '?';
     printf("%s)", text.c_str());
     fflush(stdout);
-    bool opens = verb == "accepted" || call.name == string("socket");
     int fd = call.operands[0] == 'F' ? tcp::number("FD", words[0].c_str(), "3", "65535") : -1;
     tcp::Address address;
     if (words.size() == 3)
@@ -129,7 +130,7 @@ static void make(const Call& call, const std::vector<string>& words) {
     if (n < 0) result = " " + error_text();
     else if (verb == "read") result = " " + tcp::printable(received, n);
     printf(" = %zd%s\n", n, result.c_str());
-    Socket* socket = find(opens ? int(n) : fd);
+    Socket* socket = find(verb == "accepted" || call.name == string("socket") ? int(n) : fd);
     if (!socket) return;
     socklen_t size = sizeof socket->local;
     getsockname(socket->fd, &socket->local.any, &size);

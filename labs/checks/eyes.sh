@@ -3,7 +3,7 @@
 #
 #   family                     a line for each process: pid, parent, state, threads, kB of memory, name
 #   processes, threads         how many there are, zombies not counted; zombies: how many of these
-#   count_children             how many the process that listens has
+#   count_children             how many living ones the process that listens has
 #   descriptors                how many descriptors the family has open
 #   memory                     kB in memory, of all
 #   asleep                     a test: nobody of the family runs or waits for a disk

@@ -1,5 +1,5 @@
 # make            every program to bin/
-# make zoo        servers with one mistake each, to bin/zoo/ (labs/grade)
+# make zoo        servers and clients with one mistake each, to bin/zoo/ (labs/grade)
 # make check      the Catch2 tests (./tests/run installs what they need first)
 # make lab        the headline lab, as ./labs/run
 # make bench      the suite's own figures: ratios, in one run
@@ -33,10 +33,14 @@ $(PROGRAMS): LAYOUT = $(HARDENED) $(if $(SAN),,-pie -Wl,-z,relro -Wl,-z,now)
 
 all: $(PROGRAMS)
 
-# The zoo: servers with one real mistake each, for labs/grade. Not installed, and not a part of all.
-ZOO := $(patsubst labs/zoo/servers/%.cpp,$(BIN)/zoo/%,$(wildcard labs/zoo/servers/*.cpp))
+# The zoo: servers and clients with one real mistake each, for labs/grade. Not installed, and not a part of all.
+ZOO := $(patsubst labs/zoo/servers/%.cpp,$(BIN)/zoo/%,$(wildcard labs/zoo/servers/*.cpp)) \
+       $(patsubst labs/zoo/%.cpp,$(BIN)/zoo/%,$(wildcard labs/zoo/clients/*.cpp))
 zoo: $(ZOO)
 $(BIN)/zoo/%: labs/zoo/servers/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(STANDARD) $(CXXFLAGS) -o $@ $< $(LDFLAGS)
+$(BIN)/zoo/clients/%: labs/zoo/clients/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(STANDARD) $(CXXFLAGS) -o $@ $< $(LDFLAGS)
 

@@ -72,10 +72,13 @@ TEST_CASE("grade: each check is failed by a specimen of the zoo, and the mistake
     std::string stored((std::istreambuf_iterator<char>(file)), {});
     for (auto& entry : std::filesystem::directory_iterator("labs/zoo/servers"))
         CHECK_THAT("\n" + stored, ContainsSubstring("\n" + entry.path().stem().string() + " "));
+    for (auto& entry : std::filesystem::directory_iterator("labs/zoo/clients"))
+        CHECK_THAT("\n" + stored, ContainsSubstring("\nclients/" + entry.path().stem().string() + " "));
     for (auto& entry : std::filesystem::directory_iterator("labs/checks"))
         if (entry.is_directory()) CHECK_THAT(stored, ContainsSubstring(" " + entry.path().filename().string() + " "));
-    // Six of them here; labs/zoo/matrix --check grades the whole zoo, and takes a quarter of an hour.
-    CHECK(finish(popen("timeout 500 labs/zoo/matrix --quick 10 11 16 23 25 26 2>&1 </dev/null", "r"), output) == 0);
+    // Eight of them here; labs/zoo/matrix --check grades the whole zoo, and takes a quarter of an hour.
+    CHECK(finish(popen("timeout 500 labs/zoo/matrix --quick 10 11 16 23 25 26 53 61 2>&1 </dev/null", "r"), output) ==
+          0);
     CHECK(output == "");
 }
 
@@ -92,6 +95,39 @@ TEST_CASE("grade: the kind of server is found out, and asked for or not", "[grad
     CHECK(grade.text("out/kind") == word + "\n");
     CHECK_THAT(grade.output, ContainsSubstring("this kind of server was not asked for: " + kind) &&
                                  ContainsSubstring("Score: 0 of 7."));
+}
+
+TEST_CASE("grade: a client that does it right passes, wherever host and port stand", "[grade][client]") {
+    Grade grade;
+    std::string client = std::filesystem::absolute(bin("TCPecho"));
+    std::string program = grade.program("client", "exec " + client + " \"${1#--to=}\" \"${2#--port=}\"");
+    int status = grade.run("--client --only 51,53,56 " + program + " --to={host} --port={port}");
+    CAPTURE(grade.output);
+    CHECK(status == 0);
+    CHECK_THAT(grade.output, ContainsSubstring("Score: 18 of 18. 3 passed, 0 failed"));
+}
+
+TEST_CASE("grade: a client's mistake is named, shown, and written for other graders", "[grade][client]") {
+    Grade grade;
+    auto backend = GENERATE(as<std::string>{}, "netns", "loopback");
+    if (backend == "netns" && !isolates()) return;
+    int status = grade.run("--client --backend " + backend + " --only 51,56,64 --json $dir/r.json --autolab " +
+                           zoo("clients/closes-at-eof"));
+    CAPTURE(backend, grade.output);
+    CHECK(status == 1);
+    CHECK_THAT(grade.cause("56-last-answer"), ContainsSubstring("it closes at the end of its input"));
+    CHECK_THAT(grade.output, ContainsSubstring("lab 09 shows it: ") &&
+                                 ContainsSubstring("{\"51-echo\": 6, \"56-last-answer\": 0, \"64-refused\": 4}"));
+    CHECK_THAT(grade.text("r.json"), ContainsSubstring("\"score\": 10, \"output\": \"a client\""));
+    CHECK(eventually([&] { return processes_of("clients/closes-at-eof") == 0; }));
+}
+
+TEST_CASE("grade: what does not connect is not asked the rest", "[grade][client]") {
+    Grade grade;
+    CHECK(grade.run("--client --only 51,52,53 " + grade.program("client", "cat")) == 1);
+    CAPTURE(grade.output);
+    CHECK_THAT(grade.cause("51-echo"), ContainsSubstring("it does not connect"));
+    CHECK_THAT(grade.output, ContainsSubstring("not tried: see 51-echo") && ContainsSubstring("0 passed, 3 failed"));
 }
 
 TEST_CASE("grade: for other graders: results.json, JUnit's XML, Autolab's last line", "[grade]") {
@@ -133,6 +169,9 @@ TEST_CASE("grade: a class in one table, whatever its programs are called", "[gra
     CAPTURE(grade.output);
     CHECK_THAT(grade.output, ContainsSubstring("ana's ?[2J server") && ContainsSubstring("4 of 8   +  F") &&
                                  ContainsSubstring("8 of 8   +  +"));
+    grade.program("class/bob", "exec " + std::string(std::filesystem::absolute(bin("TCPecho"))) + " \"$@\"");
+    CHECK(grade.run("--client --only 51 --all $dir/class") == 1);
+    CHECK_THAT(grade.output, ContainsSubstring("client         0 of 6   F") && ContainsSubstring("6 of 6   +"));
 }
 
 TEST_CASE("grade: programs that attack the grader are ended, leave nothing, and get no points", "[grade][hostile]") {
@@ -220,7 +259,7 @@ TEST_CASE("grade: a wrong command line is one clear line and exit status 2", "[g
                           "--jobs many TCPechod", "--backend ssh TCPechod", "--only", "--fast TCPechod",
                           "--points $dir/none TCPechod", "--points $dir/p1 TCPechod", "--points $dir/p2 TCPechod",
                           "--points $dir/p3 TCPechod", "--points $dir/p4 TCPechod", "--all $dir/none",
-                          "--all $dir TCPechod", "--list 77");
+                          "--all $dir TCPechod", "--list 77", "--client --only 01 TCPecho", "--only 51 TCPechod");
     CAPTURE(words);
     CHECK(grade.run(words) == 2);
     CAPTURE(grade.output);
@@ -231,10 +270,17 @@ TEST_CASE("grade: a wrong command line is one clear line and exit status 2", "[g
 
 TEST_CASE("grade: --list has the checks and their questions, --list CHECK what it does", "[grade]") {
     Grade grade;
+    std::string checks;
+    CHECK(grade.run("--client --list") == 0);
+    checks = grade.output;
     CHECK(grade.run("--list") == 0);
     CHECK_THAT(grade.output, ContainsSubstring("11-fin                   6  When a client has closed its side"));
+    CHECK(grade.output.find("51-echo") == std::string::npos);
+    checks += grade.output;
     for (auto& entry : std::filesystem::directory_iterator("labs/checks"))
-        if (entry.is_directory()) CHECK_THAT(grade.output, ContainsSubstring(entry.path().filename().string() + " "));
+        if (entry.is_directory()) CHECK_THAT(checks, ContainsSubstring(entry.path().filename().string() + " "));
+    CHECK(grade.run("--client --list 61") == 0);
+    CHECK_THAT(grade.output, ContainsSubstring("fails with ECONNRESET"));
     CHECK(grade.run("--list 12") == 0);
     CHECK_THAT(grade.output, ContainsSubstring("of a socket whose peer has closed"));
 }

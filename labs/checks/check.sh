@@ -1,4 +1,4 @@
-# check.sh - what a check is written in: the verbs of the labs (script/verbs.sh), and these.
+# check.sh - what a check is written in: the verbs of the labs (script/verbs.sh), and these; of a client: client.sh.
 #
 #   check QUESTION                  the hosts come up, $PORT is a port
 #   serve | serve_again             the graded program on vit001, shut in (sandbox), until it listens on $PORT
@@ -16,11 +16,12 @@
 . "$labs/script/verbs.sh"
 . "$labs/checks/eyes.sh"
 watch_states() { :; } # a picture of the segments is enough
-PORT='' servers='' crowd_jobs='' groups=0 check_name=$(basename "$(dirname "$0")")
+PORT='' servers='' evidence_hosts=vit001 crowd_jobs='' givers='' groups=0 check_name=$(basename "$(dirname "$0")")
 kind=$(cat "$GRADE_OUT/kind" 2>/dev/null)
 : >"$LAB_LOG/.suspects"
 
-check() {
+check() { asks "$@"; }
+asks() {
     heading "Check $check_name: $1"
     hosts_up || verdict 4 "not checked" "the hosts cannot be made on this machine"
     new_port
@@ -36,22 +37,36 @@ serve() { serve_with server; }
 serve_again() { serve_with again; }
 serve_with() {
     serve_as=$1
-    launch_server "$1"
+    launch_graded "$1" vit001
     settles 40 20 listens_or_dead || true
     expect that "it listens on port $PORT" listens "$1"
 }
-launch_server() {
-    servers="$servers $1" launched=$1 placed=''
+# launch_graded NAME HOST [ADDRESS]: the graded program there; a client is given an ADDRESS as well.
+launch_graded() {
+    servers="$servers $1" launched=$1 graded_host=$2 address=${3:-} placed=''
     eval "set -- $GRADE_COMMAND"
     for word; do
-        case $word in *"{port}"*) word=$(printf %s "$word" | sed "s/{port}/$PORT/g") placed=yes ;; esac
+        case ${address:+client}$word in
+        *"{port}"* | client*"{host}"*) word=$(printf %s "$word" | sed "s/{port}/$PORT/g${address:+; s/{host}/$address/g}") placed=yes ;;
+        esac
         set -- "$@" "$word"
         shift
     done
-    [ -n "$placed" ] || set -- "$@" "$PORT"
-    prompt vit001 "$@"
-    launch "$launched" vit001 sh "$labs/checks/sandbox" "$LAB_LOG/$launched.status" "$@"
+    [ -n "$placed" ] || set -- "$@" $address "$PORT"
+    prompt "$graded_host" "$@"
+    for stream in out err; do keep $stream; done
+    launch "$launched" "$graded_host" sh "$labs/checks/sandbox" "$LAB_LOG/$launched.status" "$@"
     in_time 20 has_started "$launched"
+}
+# What it prints, the first 32 MB of it. Who prints more is not stopped by that, until it is 256 MB.
+keep() {
+    mkfifo -m 622 "$LAB_LOG/$launched.status.$1" # /dev/stderr may be opened again, by another user
+    (
+        exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+        prlimit --fsize=33554432 cat >>"$LAB_LOG/$launched.$1"
+        [ "$(head -c 268435456 | wc -c)" != 268435456 ] || : >"$LAB_LOG/$launched.full"
+    ) <"$LAB_LOG/$launched.status.$1" 2>/dev/null &
+    givers="$givers $!"
 }
 has_started() { [ -s "$LAB_LOG/$1.status" ] || gone "$1"; }
 status_of() { if [ -s "$LAB_LOG/$1.status" ]; then sed -n 2p "$LAB_LOG/$1.status"; else ! gone "$1" || echo 125; fi; }
@@ -117,7 +132,10 @@ send() {
     say "$1< $2"
     eval "printf '$2' >&$(of fd "$1")"
 }
-give() { eval "cat \"\$2\" >&$(of fd "$1") &"; }
+give() {
+    eval "cat \"\$2\" >&$(of fd "$1") &"
+    givers="$givers $!"
+}
 # shellcheck disable=SC2059 # the text is a format, of ours
 came_back() { printf "$2" | cmp -s - "$LAB_LOG/$1.out"; }
 same_as() { cmp -s "$1" "$LAB_LOG/$2.out"; }
@@ -144,7 +162,7 @@ suspect() { printf '%s\n' "$1" "$2" "$(shift 2 && printf '%s ' "$@")" >>"$LAB_LO
 fail() {
     say "  FAILED: $1" "  seen then:"
     {
-        sockets vit001 netstat | grep -v LISTEN | head -n 6
+        for host in $evidence_hosts; do sockets "$host" netstat | grep -v LISTEN | head -n 6; done
         sockets vit001 netstat | grep LISTEN
         show_family
         for file in $servers; do cat "$LAB_LOG/$file.out" "$LAB_LOG/$file.err" | tail -n 3 | tail -c 600 | cut -c 1-160 | sed 's/^/its output: /'; done
@@ -152,7 +170,7 @@ fail() {
     show <"$LAB_LOG/evidence.txt"
     eventually() { "$@"; } # what is, is
     dead=''
-    ! has_ended "${serve_as:-none}" || dead=yes
+    ! is_lost || dead=yes
     while read -r teaches && read -r cause && read -r test; do
         case $dead,$test in
         , | yes,has_ended* | yes,ended_* | yes,saying_* | yes,child_* | ,?*) ;;
@@ -162,12 +180,17 @@ fail() {
         eval "cause=\"$(printf %s "$cause" | sed 's/"/\\"/g')\""
         verdict 1 failed "$cause" "$teaches"
     done <"$LAB_LOG/.suspects"
+    what_else
+    verdict 1 failed "nothing that the grader knows fits, but this was not so: $1" ""
+}
+is_lost() { has_ended "${serve_as:-none}"; }
+# When none of a check's suspects fits.
+what_else() {
     [ -z "$dead" ] || verdict 1 failed "$(death "$serve_as")" ""
     for client in ana bob carol; do
         ! says "$client" " reset " || verdict 1 failed "the server resets its client's connection: it closes with bytes unread, or with SO_LINGER 0" 07
         ! says "$client" " fin " || verdict 1 failed "the server closes the connection before its client has: it answers once, or gives up" 06
     done
-    verdict 1 failed "nothing that the grader knows fits, but this was not so: $1" ""
 }
 # How the server ended.
 death() {
@@ -176,8 +199,9 @@ death() {
     case $code in
     125) echo "the grader could not start it: $last" ;;
     126 | 127) echo "it cannot be run: $last" ;;
-    141) echo "SIGPIPE ended the server: it wrote to a connection that the client had left. Ignore it, or send() with MSG_NOSIGNAL" ;;
-    153) echo "the server was ended: it had written more than 32 MB" ;;
+    141) if ended_full; then echo "the server was ended: it had printed more than 256 MB"; else echo "SIGPIPE ended the server: it wrote to a connection that the client had left. Ignore it, or send() with MSG_NOSIGNAL"; fi ;;
+    152) echo "the server was ended: it had used 60 seconds of processor time" ;;
+    153) echo "the server was ended: it had written a file of more than 32 MB" ;;
     1[3-9]?) echo "the server was killed by SIG$(kill -l "$code" 2>/dev/null)${last:+; it had said: $last}" ;;
     *)
         case $last in
@@ -187,6 +211,7 @@ death() {
         ;;
     esac
 }
+ended_full() { [ -e "$LAB_LOG/$serve_as.full" ]; }
 ended_with() { [ "$(status_of server)" = "$1" ]; }
 # The client's connection is complete, and no process has it: it waits in the accept queue.
 in_queue() { is_open "$1" && [ -z "$(owners "$1")" ]; }
@@ -288,7 +313,7 @@ finish() {
     for port in $reserved_ports; do rm -f "$private/port-$port"; done
     [ -z "$reserved_ports" ] || rmdir "$private" 2>/dev/null
     [ ! -f "$LAB_LOG/vit001.pcap" ] || [ "$(head -n 1 "$LAB_LOG/verdict")" != failed ] || draw
-    rm -f "$LAB_LOG"/.crowd-* "$LAB_LOG"/.suspects "$LAB_LOG"/.wire "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid
+    rm -f "$LAB_LOG"/.crowd-* "$LAB_LOG"/.suspects "$LAB_LOG"/.wire "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid "$LAB_LOG"/*.status.???
     exit $status
 }
 clear_away() {
@@ -296,5 +321,6 @@ clear_away() {
     [ -z "${GRADE_UID:-}" ] || setpriv --reuid="$GRADE_UID" --clear-groups sh -c 'kill -KILL -1' 2>/dev/null
     [ -z "$crowd_jobs" ] || disperse
     for name in $started; do kill -KILL "$(of job "$name")" "$(pid_of "$name")"; done 2>/dev/null
+    kill -KILL $givers 2>/dev/null
     wait
 }

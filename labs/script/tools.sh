@@ -77,7 +77,7 @@ telling() {
 # A trap cannot know of SIGKILL: a process of its own looks whether we are still there.
 scratch() {
     work=$(mktemp -d) || exit 1
-    setsid sh -c 'while kill -0 "$0"; do sleep 1; done; rm -rf "$1"' $$ "$work" </dev/null >/dev/null 2>&1 &
+    (setsid sh -c 'while kill -0 "$0"; do sleep 1; done; rm -rf "$1"' $$ "$work" </dev/null >/dev/null 2>&1 &) # no child: `wait` is for others
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' INT
     trap 'exit 131' QUIT

@@ -352,7 +352,7 @@ for name in bob carol; do
     until gone $name; do sleep 0.02; done
 done
 start late vit002 sh -c 'read -r go; exec TCPecho "$@"' sh "$vit001" "$PORT"
-(sleep 0.3; echo go) >&$(of fd late) &
+has_local() { [ -n "$(local_now "$1")" ] || { echo go >&"$(of fd late)" && false; }; } # it connects when somebody has looked
 expect server says "accepted peer=$(local_of late)"
 echo "late is $(local_of late)"
 eof late

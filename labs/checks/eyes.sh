@@ -3,7 +3,6 @@
 #
 #   family                     a line for each process: pid, parent, state, threads, kB of memory, name
 #   processes, threads         how many there are, zombies not counted; zombies: how many of these
-#   count_children             how many living ones the process that listens has
 #   descriptors                how many descriptors the family has open
 #   memory                     kB in memory, of all
 #   asleep                     a test: nobody of the family runs or waits for a disk
@@ -36,7 +35,6 @@ pids() { pids_of $servers; }
 pids_of() { family_of "$@" | awk '$3 != "Z" { print $1 }'; }
 processes() { family | awk '$3 != "Z" { n++ } END { print n + 0 }'; }
 threads() { family | awk '$3 != "Z" { n += $4 } END { print n + 0 }'; }
-count_children() { family | awk -v parent="$(listener)" '$2 == parent && $3 != "Z" { n++ } END { print n + 0 }'; }
 zombies() { family | awk '$3 == "Z" { n++ } END { print n + 0 }'; }
 memory() { family | awk '{ n += $5 } END { print n + 0 }'; }
 descriptors() { for pid in $(pids); do ls "/proc/$pid/fd"; done 2>/dev/null | wc -l; }

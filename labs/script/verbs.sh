@@ -295,6 +295,7 @@ expect() {
     that,[12]) unclear ;;
     that,*)
         claim=$2 && shift 2
+        [ "$1" != matches ] || evidence=wire_said
         case ${2:-} in segments | count_segments | gap) can_capture_on vit001 || { not_checked "$claim" && return; } ;; esac
         set -- eventually "$@"
         ;;

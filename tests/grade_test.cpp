@@ -80,7 +80,7 @@ TEST_CASE("grade: each check is failed by a specimen of the zoo, and the mistake
         CHECK_THAT("\n" + stored, ContainsSubstring("\nclients/" + entry.path().stem().string() + " "));
     for (auto& entry : std::filesystem::directory_iterator("labs/checks"))
         if (entry.is_directory()) CHECK_THAT(stored, ContainsSubstring(" " + entry.path().filename().string() + " "));
-    // Seven of them here; labs/zoo/matrix --check grades the whole zoo, and takes a quarter of an hour.
+    // Seven of them here; labs/zoo/matrix --check grades the whole zoo, and takes half an hour.
     CHECK(finish(popen("timeout 500 labs/zoo/matrix --quick 10 11 16 23 25 26 61 2>&1 </dev/null", "r"), output) == 0);
     CHECK(output == "");
 }
@@ -131,6 +131,12 @@ TEST_CASE("grade: what does not connect is not asked the rest", "[grade][client]
     CAPTURE(grade.output);
     CHECK_THAT(grade.cause("51-echo"), ContainsSubstring("it does not connect"));
     CHECK_THAT(grade.output, ContainsSubstring("not tried: see 51-echo") && ContainsSubstring("0 passed, 3 failed"));
+}
+
+TEST_CASE("grade: a program that has been ended does not pass for one that sleeps", "[grade]") {
+    std::string looks;
+    CHECK(finish(popen(". labs/checks/eyes.sh; pids() { :; }; running", "r"), looks) == 0);
+    CHECK(looks == "20\n");
 }
 
 TEST_CASE("grade: for other graders: results.json, JUnit's XML, Autolab's last line", "[grade]") {

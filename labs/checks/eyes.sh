@@ -39,10 +39,11 @@ zombies() { family | awk '$3 == "Z" { n++ } END { print n + 0 }'; }
 memory() { family | awk '{ n += $5 } END { print n + 0 }'; }
 descriptors() { for pid in $(pids); do ls "/proc/$pid/fd"; done 2>/dev/null | wc -l; }
 asleep() { for pid in $(pids); do cat "/proc/$pid/task/"*/stat; done 2>/dev/null | sed 's/.*) //' | awk '$1 ~ /[RD]/ { n++ } END { exit n > 0 }'; }
+# Who has been ended does not sleep.
 running() {
     n=0
     for look in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        asleep || n=$((n + 1))
+        { asleep && [ -n "$(pids)" ]; } || n=$((n + 1))
         sleep 0.05
     done
     echo $n

@@ -120,7 +120,7 @@ private:
         windows_.erase(program + " ");
         // it may end by itself, and nothing be seen of it
         eventually([&] { return coach_.text().find("seen: ", read_) != coach_.text().npos || ended(at, before); });
-        if (ended(at, before) && !coach_.shows("seen: ", read_, 1s)) coach_.type("e");
+        if (ended(at, before) && !coach_.shows("seen: ", read_, 5s)) coach_.type("e");
     }
     // The shell waits at its prompt again, "vit001$ " or root's "vit001# ".
     static bool waits(const std::string& text) {
@@ -212,9 +212,9 @@ TEST_CASE("by hand: a student who does nothing is helped; any program counts, an
     student.types("ana", "vit002", own + " --close abort vit001 8990\r");
     std::smatch m;
     std::string task = student.do_until("type the line   [a-p]{5}");
+    INFO(student.coach().text() << student.window("ana").text());
     REQUIRE(std::regex_search(task, m, std::regex("type the line   ([a-p]{5})$")));
     student.types("ana", "vit002", m[1].str() + "\26\r\r");  // a CR, and the LF of its line
-    INFO(student.window("ana").text());
     CHECK(student.hears("seen: 7 bytes of ana in all"));
     student.do_until("end the input with Ctrl-D");
     INFO(student.coach().text());

@@ -182,20 +182,20 @@ begin() {
     case " $started " in *" $begin_name "*) ;; *) started="$started $begin_name" ;; esac
     rm -f "$LAB_LOG/$begin_name.pid" "$LAB_LOG/.$begin_name".*
     own_program=$1 want_port=$last_word words_wanted=$(as_typed "$@")
+    meant_to_end='' taken=''
+    if grep -qE "expect \"?$begin_name\"? exits [1-9]" "$0"; then meant_to_end=yes; fi
+    forget_the_dead # before anything is asked for: who is quick is none of them
+    if is_taken; then taken=yes; fi
+    todo "$begin_name, on $begin_host: $words_wanted"
+    command_is "$begin_host\$ $words_wanted"
     if is_client "$@"; then
-        todo "$begin_name, on $begin_host: $words_wanted"
         hint_is "a client of yours, on $begin_host, that connects to port $want_port: $1, nc, telnet, ..."
         wanted=connection
     else
-        todo "$begin_name, on $begin_host: $words_wanted"
         hint_is "a server, on $begin_host, that listens on port $want_port: $1, or your own"
         wanted=listener
+        [ -z "$taken" ] || tell "   (Something has this port already: when your program ends by itself, press e.)"
     fi
-    command_is "$begin_host\$ $words_wanted"
-    forget_the_dead
-    meant_to_end=''
-    if grep -qE "expect \"?$begin_name\"? exits [1-9]" "$0"; then meant_to_end=yes; fi
-    [ $wanted = listener ] && is_taken && tell "   (Something has this port already: when your program ends by itself, press e.)"
     act seen_started
     heading "$begin_host\$ $words_wanted" >/dev/null
     case $seen in

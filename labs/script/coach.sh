@@ -67,6 +67,11 @@ hands_off() {
     [ $status != 0 ] || rm -f "$LAB_LOG/resume.txt"
 }
 next_key() { pressed_key=$(dd bs=1 count=1 2>/dev/null); }
+# What was pressed just as it was seen is not meant for what comes next.
+drop_keys() {
+    next_key
+    while [ -n "$pressed_key" ]; do next_key; done
+}
 time_now() {
     read -r now rest </proc/uptime
     now=${now%.*}
@@ -98,7 +103,7 @@ await() {
         esac
         if [ -n "$changed" ]; then
             differs='' once_file='' rows_are_fresh=''
-            "$@" && return 0
+            "$@" && drop_keys && return 0
             [ -n "$differs" ] || [ -z "$acting" ] || [ "$changed" = perhaps ] || watch_out
             [ -z "$differs" ] || [ "$differs" = "$told" ] || tell_what_differs
             asked_for=''

@@ -279,6 +279,32 @@ TEST_CASE("a script's own directory goes with it, however the script ends", "[la
     }
 }
 
+TEST_CASE("the number of a process that has ended may be another's: that one is not signalled", "[labs]") {
+    Copy copy;
+    REQUIRE(mkdir((copy.path + "/labs/99-numbers").c_str(), 0755) == 0);
+    std::ofstream(copy.path + "/labs/99-numbers/run") << R"sh(#!/bin/sh
+. "$(dirname "$0")/../script/verbs.sh"
+lab "Numbers"
+new_port
+start short vit001 true
+expect short exits 0
+start other vit001 sleep 60
+cp "$LAB_LOG/other.pid" "$LAB_LOG/short.pid"
+stop short
+expect other runs
+awk '{ $22 = 1; print }' "$LAB_LOG/other.pid" >"$LAB_LOG/another"
+end_recorded TERM "$LAB_LOG/another"
+expect other runs
+end_recorded TERM "$LAB_LOG/other.pid"
+expect other exits 143
+)sh";
+    Shell shell;
+    CHECK(shell.run("cd " + copy.path + " && chmod +x labs/99-numbers/run && " + prepared +
+                    "labs/run --backend loopback 99") == 0);
+    INFO(shell.output);
+    CHECK(shell.output.find("passed, 4 checks") != std::string::npos);
+}
+
 // What is claimed in words, and whether it is so, once everything has settled: each form of expect, and its contrary.
 struct Claim {
     bool holds;

@@ -16,20 +16,8 @@ me=$(id -u)
 
 fact() { printf 'tcp-lab %s\n' "$*" | sed 's/^\(.\{900\}\).*/\1/; q'; }
 
-# ---- processes: found again by pid and start time, never by name -------------------------------------------------------
+# ---- processes ---------------------------------------------------------------------------------------------------------
 
-# A record of a process is its line of /proc/PID/stat: the first field is the pid, the 22nd the moment of its start.
-read_record() {
-    { read -r line <"$1"; } 2>/dev/null || return 1
-    pid=${line%% *}
-    set -- ${line##*) }
-    state=$1 start=${20:-}
-}
-lives() {
-    read_record "$1" && recorded=$start || return 1
-    case $pid in '' | *[!0-9]*) return 1 ;; esac
-    read_record "/proc/$pid/stat" && [ "$start" = "$recorded" ] && [ "$state" != Z ]
-}
 # processes_of DIRECTORY: what that run started, and what its programs forked: they have its name in their environment.
 processes_of() {
     for record in "$1"/*.pid; do ! lives "$record" || echo "$pid"; done

@@ -134,21 +134,21 @@ open_hosts() {
 }
 close_hosts() {
     : >"$LAB_PRIVATE/over"
-    for host in $list; do kill "$(cat "$LAB_PRIVATE/$host.beat" 2>/dev/null)" 2>/dev/null; done
+    for host in $list; do end_recorded TERM "$LAB_PRIVATE/$host.beat"; done
     tries=$((patience * 20)) # then a host that does not let go is let go
     for host in $list; do
         while [ ! -e "$LAB_PRIVATE/$host.ended" ] && [ $tries -gt 0 ]; do sleep 0.05 && tries=$((tries - 1)); done
     done
     for host in $list; do
         (bounded 5 disconnect "$host") >/dev/null 2>&1
-        [ -e "$LAB_PRIVATE/$host.ended" ] || kill -KILL $(cat "$LAB_PRIVATE/$host.reach" "$LAB_PRIVATE/$host.heard") 2>/dev/null
+        [ -e "$LAB_PRIVATE/$host.ended" ] || end_recorded KILL "$LAB_PRIVATE/$host.reach" "$LAB_PRIVATE/$host.heard"
     done
     wait $keepers
     rm -rf "$LAB_PRIVATE"
 }
-# noting WHAT COMMAND...: becomes the command; the file WHAT has its pid.
+# noting WHAT COMMAND...: becomes the command; the file WHAT is the record of its process.
 noting() {
-    read -r pid rest </proc/self/stat && echo "$pid" >"$1"
+    read -r line </proc/self/stat && echo "$line" >"$1"
     shift
     "$@"
 }
@@ -172,12 +172,12 @@ keep() {
     bind_ports='' ours=$PWD/bin
     case $ours in *:*) ours=/dev/null ;; esac # no entry of PATH can hold a colon: what is there is sent
     [ "$1" != vit001 ] || bind_ports=$(setting ports)
-    sh -c 'echo $$ >"$1.beat" && trap "kill \$nap; exit" TERM
+    sh -c 'read -r line </proc/$$/stat && echo "$line" >"$1.beat" && trap "kill \$nap; exit" TERM
         while [ -d "/proc/$2" ] && [ ! -e "${1%/*}/over" ] && printf .; do sleep 2 & nap=$! && wait $nap; done' sh "$LAB_PRIVATE/$1" $$ 2>/dev/null |
         (noting "$LAB_PRIVATE/$1.reach" reach "$1" sh -c "$(cat "$labs/script/tools.sh" "$labs/hosts/onhost.sh")" onhost keep "$ours" "$sum" "$programs" "$(column "$1" 3)" "$(column "$1" 4)" "$bind_ports" "$tidy" "$patience" "$(setting sysctls)") \
             2>"$LAB_PRIVATE/$1.err" | {
         (noting "$LAB_PRIVATE/$1.heard" exec dd bs=512 count=200) >"$LAB_PRIVATE/$1.facts" 2>/dev/null
-        kill $(cat "$LAB_PRIVATE/$1.beat" "$LAB_PRIVATE/$1.reach") 2>/dev/null
+        end_recorded TERM "$LAB_PRIVATE/$1.beat" "$LAB_PRIVATE/$1.reach"
     }
     [ ! -e "$LAB_PRIVATE/over" ] || return 0
     : >"$LAB_PRIVATE/$1.failed"

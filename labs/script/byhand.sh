@@ -84,7 +84,7 @@ begin_again() {
     for old in $(printf '%s\n' $started | grep -v '^tcpdump-') $(printf '%s\n' $started | grep '^tcpdump-'); do
         gone "$old" || end_program "$old" TERM || end_program "$old" KILL
     done
-    [ -z "$watchers" ] || { kill -TERM $watchers && wait $watchers; } 2>/dev/null
+    end_watchers
     step_ends
     set_aside
     sysctls_back

@@ -143,3 +143,29 @@ is_alive() {
     *" $(readlink /proc/self/ns/pid)") [ "$(identity "${process%% *}" "$@")" = "$process" ] ;;
     esac
 }
+
+# ---- processes: found again by pid and start time, never by name -------------------------------------------------------
+
+# A record of a process is its line of /proc/PID/stat: the first field is the pid, the 22nd the moment of its start.
+read_record() {
+    { read -r line <"$1"; } 2>/dev/null || return 1
+    pid=${line%% *}
+    set -- ${line##*) }
+    state=$1 start=${20:-}
+}
+lives() {
+    read_record "$1" && recorded=$start || return 1
+    case $pid in '' | *[!0-9]*) return 1 ;; esac
+    read_record "/proc/$pid/stat" && [ "$start" = "$recorded" ] && [ "$state" != Z ]
+}
+# end_recorded SIGNAL RECORD...: whoever has ended is not meant by its number any more.
+end_recorded() {
+    signal=$1
+    shift
+    for record; do ! lives "$record" || kill "-$signal" "$pid"; done
+} 2>/dev/null
+# our_child PID: of this shell, and still running. The number of one that has ended may soon be somebody else's.
+our_child() {
+    { read -r child child_name child_state child_parent child_rest <"/proc/$1/stat"; } 2>/dev/null &&
+        [ "$child_state" != Z ] && [ "$child_parent" = $$ ]
+}

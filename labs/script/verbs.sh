@@ -169,6 +169,11 @@ watch_states() {
     done
 }
 
+end_watchers() {
+    for watcher in $watchers; do ! our_child "$watcher" || kill -TERM "$watcher"; done
+    [ -z "$watchers" ] || wait $watchers
+} 2>/dev/null
+
 can_capture_on() { [ "$can_capture" = yes ] && case " $no_capture " in *" $1 "*) return 1 ;; esac }
 
 start() {
@@ -261,12 +266,12 @@ stop() {
     end_program "$1" "${2:-TERM}" || fail "$1 ends on ${2:-TERM}" sockets "$(of host "$1")"
 }
 end_program() {
-    on_host_of "$1" kill -"$2" "$(pid_of "$1")" 2>/dev/null
+    gone "$1" || on_host_of "$1" kill -"$2" "$(pid_of "$1")" 2>/dev/null
     eventually ended "$1" || return 1
     close_input "$1"
 }
 gone() { job_is_gone "$1"; }
-job_is_gone() { ! kill -0 "$(of job "$1")" 2>/dev/null || is_zombie "$(of job "$1")"; }
+job_is_gone() { ! our_child "$(of job "$1")"; }
 # A real host is asked too: the connection's end of a dead parent stays open as long as its children live.
 ended() { gone "$1" || { [ -n "$remote" ] && ! on_host_of "$1" kill -0 "$(pid_of "$1")" 2>/dev/null; }; }
 is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
@@ -396,11 +401,11 @@ finish() {
     done
     captures=$(printf '%s\n' $started | grep '^tcpdump-') # see the others end
     for name in $(printf '%s\n' $started | grep -v '^tcpdump-') $captures; do
-        case " $lost " in *" $(of host "$name") "*) kill "$(of job "$name")" 2>/dev/null && continue ;; esac
+        case " $lost " in *" $(of host "$name") "*) ! gone "$name" && kill "$(of job "$name")" && continue ;; esac
         case $name in tcpdump-*) eventually written "$name" ;; esac
         gone "$name" || end_program "$name" TERM || end_program "$name" KILL
     done
-    [ -z "$watchers" ] || { kill -TERM $watchers && wait $watchers; } 2>/dev/null
+    end_watchers
     for port in $reserved_ports; do rm -f "$private/port-$port"; done
     [ -z "$reserved_ports" ] || rmdir "$private" 2>/dev/null
     rm -f "$LAB_LOG"/.wire "$LAB_LOG"/.*.statelog "$LAB_LOG"/.*.in "$LAB_LOG"/*.pid

@@ -146,7 +146,8 @@ capture() {
     watch_states
     eval "interface=\${interface_$1:-\$interface} raise=\${raise_$1:-}"
     output=$LAB_LOG/$1.pcap
-    launch "tcpdump-$1" "$1" tcpdump -i "$interface" -n -U --immediate-mode -w - "$capture_filter"
+    # -s: of its buffer, 2 MiB, libpcap sets aside for each packet what the longest may take: 64 KiB where cards join segments
+    launch "tcpdump-$1" "$1" tcpdump -i "$interface" -s 2048 -n -U --immediate-mode -w - "$capture_filter"
     output='' raise=''
     eventually grep -q 'listening on' "$LAB_LOG/tcpdump-$1.err" || fail "tcpdump starts on $1" tail -n 3 "$LAB_LOG/tcpdump-$1.err"
 }
@@ -428,6 +429,8 @@ finish() {
         verdict="CUT after $(counted $checks check), no connection to$lost" status=1
     }
     [ $skipped_packets = 0 ] || verdict="$verdict, $(counted $skipped_packets "packet check") NOT made on this back end"
+    sed -n 's/^\([1-9][0-9]* packets\{0,1\} dropped by kernel\)$/  A capture is not whole, tcpdump says: \1. The machine was too busy./p' \
+        "$LAB_LOG"/tcpdump-*.err 2>/dev/null | show
     [ ! -f "$LAB_LOG/predictions.txt" ] || tally "$LAB_LOG/predictions.txt" | show
     [ -z "${LAB_BOARD:-}" ] || post "$LAB_BOARD" "${LAB_STUDENT:-$(id -un)}" "$name" "$verdict"
     heading "Lab $name: $verdict. Log: ${LAB_LOG#"$PWD/"}"

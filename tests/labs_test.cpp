@@ -305,6 +305,31 @@ expect other exits 143
     CHECK(shell.output.find("passed, 4 checks") != std::string::npos);
 }
 
+TEST_CASE("a lab says when tcpdump has lost packets", "[labs]") {
+    if (!namespaces_allowed()) {
+        WARN("no network namespaces here: skipped");
+        return;
+    }
+    Copy copy;
+    REQUIRE(mkdir((copy.path + "/labs/99-losses").c_str(), 0755) == 0);
+    std::ofstream(copy.path + "/labs/99-losses/run") << R"sh(#!/bin/sh
+. "$(dirname "$0")/../script/verbs.sh"
+lab "Losses"
+capture vit001
+new_port
+start server vit001 seqserver "$PORT"
+expect server says "listening on"
+on vit001 kill -STOP "$(pid_of tcpdump-vit001)"
+on vit002 echoload --clients 1 --requests 3000 "$vit001" "$PORT"
+on vit001 kill -CONT "$(pid_of tcpdump-vit001)"
+)sh";
+    Shell shell;
+    CHECK(shell.run("cd " + copy.path + " && chmod +x labs/99-losses/run && " + prepared +
+                    "labs/run --backend netns 99") == 0);
+    INFO(shell.output);
+    CHECK(shell.output.find("A capture is not whole, tcpdump says: ") != std::string::npos);
+}
+
 // What is claimed in words, and whether it is so, once everything has settled: each form of expect, and its contrary.
 struct Claim {
     bool holds;

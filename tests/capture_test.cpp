@@ -204,6 +204,10 @@ TEST_CASE("wire's groups, options, repetitions and gaps", "[seeing]") {
     for (string bad : {"X:SYN", "C:", "C:SYNS", "{ C:SYN", "C:SYN }", "{ { } }", "{ ... }", "C:(0)", "C:(x)", "C:(6",
                        "C:()", "SYN", "C:(6)(7)"})
         CHECK_THROWS_AS(parse_expectation(bad), Bad_token);
+    string many = "{";  // the places in two lists multiply
+    for (int i = 0; i < 32; ++i) many += " C:(3+)? S:(3+)?";
+    CHECK(parse_expectation(many + " }").size() == 1);
+    CHECK_THROWS_AS(parse_expectation(many + " C:FIN }"), Bad_token);
 }
 
 TEST_CASE("wire: thousands of segments and several places for each take neither time nor memory", "[seeing]") {

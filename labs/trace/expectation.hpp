@@ -86,6 +86,8 @@ inline std::vector<Step> parse_expectation(const string& text) {
             Token token = parse_token(word);
             if (!inside) steps.emplace_back();
             steps.back().of[token.side].push_back(token);
+            // every place in the one list can meet every place in the other
+            if (steps.back().of[token.side].size() > 32) throw Bad_token("more than 32 tokens of a side within braces");
         }
     }
     if (inside) throw Bad_token("'{' without '}'");

@@ -88,6 +88,20 @@ private:
     Terminal quiz_;
 };
 
+// The class's page and the quiz's table, after `change` in the directory of the only level that is handed in.
+std::string collected(Student& student, const std::string& change) {
+    std::string output, archive = "handin-" + student.name();
+    std::string commands =
+        "top=$PWD && cd " + student.logs() + " && rm -rf in && mkdir in && $top/labs/handin --logs . --student " +
+        student.name() + " -o in/x && tar -xzf in/x && rm in/x && (cd " + archive + "/quiz-? && " + change +
+        ") && (cd " + archive +
+        " && find . -type f ! -name manifest.txt | xargs sha256sum >manifest.txt) && tar -czf in/" + archive +
+        ".tar.gz " + archive +
+        " && LAB_PREPARED=yes $top/labs/collect -o class in >/dev/null && cat class-quiz.csv class.html";
+    CHECK(finish(popen(("{ " + commands + "; } 2>&1").c_str(), "r"), output) == 0);
+    return output;
+}
+
 bool has_namespaces() {
     if (system("(. labs/hosts/netns && hosts_enter true) >/dev/null 2>&1") == 0) return true;
     WARN("no namespaces here: not tested");
@@ -133,15 +147,21 @@ TEST_CASE("quiz: level 1, a row of netstat; what is wrong costs a point, and is 
     student.hears("level 1 solved, 1 of 3 points");
     student.hears("status 0\n");
 
-    std::string output, dir = student.logs();
-    CHECK(finish(popen(("mkdir " + dir + "/in && labs/handin --logs " + dir + " --student " + student.name() + " -o " +
-                        dir + "/in/handin-" + student.name() + ".tar.gz && LAB_PREPARED=yes labs/collect -o " + dir +
-                        "/class " + dir + "/in && cat " + dir + "/class-quiz.csv")
-                           .c_str(),
-                       "r"),
-                 output) == 0);
-    CHECK_THAT(output, ContainsSubstring("packed 1 ") &&
-                           ContainsSubstring("\n\"" + student.name() + "\",1,solved,1,2,\"\"\r\n"));
+    std::string solved = "\"" + student.name() + "\",1,solved,";
+    std::string page = collected(student, "true");
+    CHECK_THAT(page, ContainsSubstring(solved + "1,2,right,\"claimed\",right,\"\"\r\n") &&
+                         ContainsSubstring("solved, 1 of 3") && ContainsSubstring("Evidence: claimed. Repair: right"));
+    // What quiz.txt says of points is not believed; what it says was seen has to be in the tables.
+    CHECK_THAT(collected(student, "sed -i 's/^points 1/points 3/; s/^wrong 2/wrong 0/' quiz.txt"),
+               ContainsSubstring(solved + "1,2,right,\"claimed\",right,\"its own points are not what its answers") &&
+                   ContainsSubstring("quiz, level 1: its own points are not"));
+    CHECK_THAT(collected(student, "rm seen-3.txt"), ContainsSubstring(solved + "1,2,right,\"claimed, no table\""));
+    CHECK_THAT(collected(student, "sed -i 's/CLOSE_WAIT/LISTEN/' seen-3.txt"),
+               ContainsSubstring(",1,not solved,0,3,right,\"not shown\",right,"));
+    CHECK_THAT(collected(student, "sed -i 's/^line .*/line 1/' quiz.txt"),
+               ContainsSubstring(",1,not solved,0,3,right,\"claimed\",wrong,"));
+    CHECK_THAT(collected(student, "sed -i 's/^name .*/name x/' student.txt"),
+               ContainsSubstring("not the port that this name gets"));
 }
 
 TEST_CASE("quiz: level 5, a segment of one's own capture; another one is no evidence", "[quiz]") {
@@ -166,6 +186,10 @@ TEST_CASE("quiz: level 5, a segment of one's own capture; another one is no evid
     student.repair("SO_LINGER");
     student.hears("level 5 solved, 2 of 3 points");
     student.hears("status 0\n");
+    CHECK_THAT(collected(student, "true"), ContainsSubstring(",5,solved,2,1,right,\"shown again\",right,\"\"") &&
+                                               ContainsSubstring("Evidence: shown again. Repair: right"));
+    CHECK_THAT(collected(student, "head -c 24 vit001.pcap >x; mv x vit001.pcap"),
+               ContainsSubstring(",5,not solved,0,2,right,\"not shown\",right,"));
 }
 
 TEST_CASE("quiz: level 2, a process and its state; who leaves has not solved it, and that counts", "[quiz]") {

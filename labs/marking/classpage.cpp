@@ -1,6 +1,6 @@
 // classpage - reads a class's hand-ins again and writes one page and one table about them.
 //
-//   classpage --reference logs --html class.html --csv class.csv CLASS
+//   classpage --reference logs --quiz quiz.txt --html class.html --csv class.csv CLASS
 //
 // CLASS has a directory for each student, in it one for each lab: what labs/collect has unpacked. Nothing in there is
 // believed: each capture is read again, and what the lab claims is looked for in it.
@@ -137,10 +137,11 @@ static void write_file(const string& path, Write write) {
 }
 
 int main(int argc, char** argv) try {
-    string reference = "logs", html, csv;
+    string reference = "logs", quiz, html, csv;
     auto operands =
         tcp::parse_options(argc, argv, "[options] CLASS",
                            {{0, "reference", "DIR", "the reference runs (logs)", [&](auto v) { reference = v; }},
+                            {0, "quiz", "FILE", "what labs/marking/quizzes says", [&](auto v) { quiz = v; }},
                             {0, "html", "FILE", "write the page there", [&](auto v) { html = v; }},
                             {0, "csv", "FILE", "write the table there", [&](auto v) { csv = v; }}},
                            1, 1);
@@ -150,9 +151,11 @@ int main(int argc, char** argv) try {
     auto questions = questions_of(reference);
     count_answers(runs, questions);
     auto findings = examine_all(runs, references);
-    write_file(html, [&](FILE* file) { lab::Page(file, findings, questions).write(); });
-    write_file(csv, [&](FILE* file) { lab::Page(file, findings, questions).write_csv(); });
+    auto quizzes = lab::read_quizzes(quiz);
+    write_file(html, [&](FILE* file) { lab::Page(file, findings, questions, quizzes).write(); });
+    write_file(csv, [&](FILE* file) { lab::Page(file, findings, questions, quizzes).write_csv(); });
     size_t look = 0;
     for (auto& finding : findings) look += !finding.look_at.empty();
-    printf("%zu hand-ins, %zu to look at\n", findings.size(), look);
+    for (auto& each : quizzes) look += !each.look_at.empty();
+    printf("%zu hand-ins, %zu to look at\n", findings.size() + quizzes.size(), look);
 } catch (const std::exception& error) { return tcp::report(error); }

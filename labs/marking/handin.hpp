@@ -32,6 +32,11 @@ struct Run {
     int64_t packets_with_word = -1;  // -1: nobody looked
 };
 
+/// One level of labs/quiz, as labs/marking/quizzes has judged it.
+struct Quiz {
+    string student, level, solved, points, wrong, mistake, evidence, repair, look_at;
+};
+
 const size_t most_lines = 20000, most_text = 300;
 
 /// The lines of a file that there need not be, made fit to be shown.
@@ -92,6 +97,19 @@ inline std::vector<Prediction> read_questions(const string& path) {
         if (line.compare(0, 2, "? ") == 0) all.push_back({step, line.substr(2, most_text), "", ""});
         bool settles = line.compare(0, 4, "  = ") == 0 && line.size() > 7;
         if (settles && !all.empty()) all.back().turned_out = line.substr(7, most_text);
+    }
+    return all;
+}
+
+inline std::vector<Quiz> read_quizzes(const string& path) {
+    std::vector<Quiz> all;
+    for (auto& line : lines_of(path)) {
+        Quiz quiz;
+        std::istringstream fields(line);
+        for (auto* field : {&quiz.student, &quiz.level, &quiz.solved, &quiz.points, &quiz.wrong, &quiz.mistake,
+                            &quiz.evidence, &quiz.repair, &quiz.look_at})
+            std::getline(fields, *field, '\t');
+        all.push_back(quiz);
     }
     return all;
 }

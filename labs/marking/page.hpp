@@ -52,6 +52,7 @@ class Page {
     FILE* file_;
     const std::vector<Finding>& findings_;
     const std::vector<Question>& questions_;
+    const std::vector<Quiz>& quizzes_;
 
     void head() const {
         fputs(R"(<!doctype html>
@@ -112,6 +113,43 @@ th{background:var(--box)}.faint{color:var(--faint)}.good{color:var(--good)}.bad{
         }
         fputs("</table></div>\n", file_);
     }
+    void cell(const Quiz& quiz) const {
+        bool solved = quiz.solved == "solved";
+        fprintf(file_,
+                "<td><span class=\"%s\">%s, %s of 3</span><br><span class=\"faint\">%s wrong answers. Mistake: %s. "
+                "Evidence: %s. Repair: %s</span></td>",
+                solved ? "good" : "bad", html(quiz.solved).c_str(), html(quiz.points).c_str(), html(quiz.wrong).c_str(),
+                html(quiz.mistake).c_str(), html(quiz.evidence).c_str(), html(quiz.repair).c_str());
+    }
+    void quiz_table() const {
+        if (quizzes_.empty()) return;
+        std::map<string, std::map<string, const Quiz*>> of_student;
+        std::set<string> levels;
+        for (auto& quiz : quizzes_) {
+            of_student[quiz.student][quiz.level] = &quiz;
+            levels.insert(quiz.level);
+        }
+        fputs(
+            "<h2>The quiz</h2>\n<p class=\"faint\">Which server a name gets is worked out again, and each answer is "
+            "judged again; the points are what came of that. Evidence: a segment that is <i>shown again</i> was found "
+            "in "
+            "the quiz's own capture. What netstat or ps showed is gone: <i>claimed</i> means that it stands in the "
+            "table "
+            "that was saved when it was named, on the student's machine.</p>\n<div "
+            "class=\"wide\"><table><tr><th>student</th>",
+            file_);
+        for (auto& level : levels) fprintf(file_, "<th>level %s</th>", html(level).c_str());
+        fputs("</tr>\n", file_);
+        for (auto& [student, of_level] : of_student) {
+            fprintf(file_, "<tr><th>%s</th>", html(student).c_str());
+            for (auto& level : levels) {
+                if (auto quiz = of_level.find(level); quiz != of_level.end()) cell(*quiz->second);
+                else fputs("<td class=\"faint\">nothing</td>", file_);
+            }
+            fputs("</tr>\n", file_);
+        }
+        fputs("</table></div>\n", file_);
+    }
     void by_eye() const {
         fputs("<h2>To look at by eye</h2>\n<ul>\n", file_);
         bool nothing = true;
@@ -126,6 +164,12 @@ th{background:var(--box)}.faint{color:var(--faint)}.good{color:var(--good)}.bad{
                         html(finding.run->student).c_str(), html(finding.run->lab).c_str(), html(what).c_str());
             }
             nothing &= finding.look_at.empty() && finding.missing.empty();
+        }
+        for (auto& quiz : quizzes_) {
+            if (quiz.look_at.empty()) continue;
+            fprintf(file_, "<li><b>%s</b>, quiz, level %s: %s</li>\n", html(quiz.student).c_str(),
+                    html(quiz.level).c_str(), html(quiz.look_at).c_str());
+            nothing = false;
         }
         fputs(nothing ? "<li>nothing</li>\n</ul>\n" : "</ul>\n", file_);
     }
@@ -150,12 +194,16 @@ th{background:var(--box)}.faint{color:var(--faint)}.good{color:var(--good)}.bad{
     }
 
 public:
-    Page(FILE* file, const std::vector<Finding>& findings, const std::vector<Question>& questions)
-        : file_(file), findings_(findings), questions_(questions) {}
+    Page(FILE* file, const std::vector<Finding>& findings, const std::vector<Question>& questions,
+         const std::vector<Quiz>& quizzes)
+        : file_(file), findings_(findings), questions_(questions), quizzes_(quizzes) {}
     void write() const {
         head();
-        fprintf(file_, "<p>%zu hand-ins of %zu students.</p>\n", findings_.size(), all(&Run::student).size());
-        table();
+        auto students = all(&Run::student);
+        for (auto& quiz : quizzes_) students.insert(quiz.student);
+        fprintf(file_, "<p>%zu hand-ins of %zu students.</p>\n", findings_.size() + quizzes_.size(), students.size());
+        if (!findings_.empty()) table();
+        quiz_table();
         by_eye();
         believed();
         fputs("</body></html>\n", file_);

@@ -1,11 +1,13 @@
-# evidence.sh - sourced by run: what there is to be seen now, a line each, and which of it the student means. Nobody's history is read.
+# evidence.sh - sourced by run: what there is to be seen, a line each, and which of it the student means. Nobody's history is read. And by
+# ../../marking/quizzes, where all of it is in a hand-in's $LAB_LOG.
 #
-#   rows         of each socket of vit001, and each process that has it open: STATE HERE THERE QUEUE PID FD NAME; ports of here and there, Recv-Q, states
+#   rows         now, of each socket of vit001, and each process that has it open: STATE HERE THERE QUEUE PID FD NAME; ports of here and there, Recv-Q, states
 #                as netstat spells them
-#   processes    of the server: PID PARENT STATE SOCKETS MASK; the mask of ignored signals as /proc has it
+#   processes    now, of the server: PID PARENT STATE SOCKETS MASK; the mask of ignored signals as /proc has it
 #   segments_in  the capture of vit001: NUMBER FROM SYN FIN RST LEN, and of the connection until then C S CFIN AGAIN: bytes of both sides, whether
 #                the client's FIN was there, whether this SYN was
-#   shows SPECIMEN TEXT    true: TEXT names something that shows this mistake; otherwise $seen_instead says what is wrong
+#   look N       writes seen-N.txt: the server's process, how many segments the capture has, the rows and the processes
+#   shows SPECIMEN TEXT N  true: TEXT names something that showed this mistake then; otherwise $seen_instead says what is wrong
 
 rows() {
     (host_exec vit001 ss -Htanp) </dev/null 2>/dev/null | visible | awk '{
@@ -30,6 +32,16 @@ processes() {
             echo "$pid $parent $state $(find "/proc/$pid/fd" -lname 'socket:*' 2>/dev/null | wc -l) $ignored"
         done
 }
+look() {
+    {
+        echo "server $main"
+        echo "segments $(captured | wc -l)"
+        rows | sed 's/^/row /'
+        processes | sed 's/^/process /'
+    } >"$LAB_LOG/seen-$1.txt"
+}
+# seen KEY N: what seen-N.txt says of it.
+seen() { head -c 1000000 "$LAB_LOG/seen-$2.txt" 2>/dev/null | visible | sed -n "s/^$1 //p"; }
 captured() { tcpdump -n "$@" -r "$LAB_LOG/vit001.pcap" tcp 2>/dev/null | visible; }
 segments_in() {
     captured -tt | awk -v port="$PORT" '{
@@ -41,10 +53,10 @@ segments_in() {
         if (from == "C") { c[who] += len; cfin[who] += fin; syns[who] += syn } else s[who] += len
     }'
 }
-# named_segment TEXT: the number of the segment that is meant. A time is looked for in the capture: hosts, interfaces and time zones differ,
+# named_segment TEXT N: the number of the segment that is meant, of the first N. A time is looked for in the capture: hosts, interfaces and time zones differ,
 # so the nearest counts that has the same flags where TEXT has some, and is not further than 10 ms away.
 named_segment() {
-    captured -tt | TEXT=$1 awk '
+    captured -tt | head -n "$2" | TEXT=$1 awk '
         BEGIN {
             text = ENVIRON["TEXT"]
             if (match(text, /[0-9]?[0-9]:[0-9][0-9]:[0-9][0-9]\.[0-9]+/)) {
@@ -59,15 +71,16 @@ named_segment() {
         END { if (number) print number }'
 }
 
-# what_shows SPECIMEN: of all that is to be seen now what shows it: the words that name it, a line each.
+# what_shows SPECIMEN N: of all that was to be seen then what shows it: the words that name it, a line each.
 what_shows() {
+    main=$(seen server "$2" | grep -x -m 1 '[0-9]*') until=$(seen segments "$2" | grep -x -m 1 '[0-9]*')
     condition=$(field evidence "$1")
     kind=${condition%% *} condition=${condition#* }
     words=$(printf '%s' "${condition%% : *}" | tr ' ' ,) condition=${condition#* : }
     case $kind in
-    row) rows | awk -v port="$PORT" -v main="$main" "{ state = \$1; here = \$2; there = \$3; queue = \$4; pid = \$5; fd = \$6; name = \$7; end = state == \"LISTEN\" ? here : there } $condition { print $words }" ;;
-    process) processes | awk -v main="$main" "{ pid = \$1; parent = \$2; state = \$3; sockets = \$4; mask = \$5 } $condition { print $words }" ;;
-    segment) segments_in | awk "{ number = \$1; from = \$2; syn = \$3; fin = \$4; rst = \$5; len = \$6; c = \$7; s = \$8; cfin = \$9; again = \$10 } $condition { print $words }" ;;
+    row) seen row "$2" | awk -v port="$PORT" -v main="$main" "{ state = \$1; here = \$2; there = \$3; queue = \$4; pid = \$5; fd = \$6; name = \$7; end = state == \"LISTEN\" ? here : there } $condition { print $words }" ;;
+    process) seen process "$2" | awk -v main="$main" "{ pid = \$1; parent = \$2; state = \$3; sockets = \$4; mask = \$5 } $condition { print $words }" ;;
+    segment) segments_in | head -n "${until:-0}" | awk "{ number = \$1; from = \$2; syn = \$3; fin = \$4; rst = \$5; len = \$6; c = \$7; s = \$8; cfin = \$9; again = \$10 } $condition { print $words }" ;;
     esac
 }
 # words_of TEXT: a row of netstat or ss, of ps, a descriptor's path, cut into its words; states as netstat spells them, a process's state by
@@ -81,9 +94,9 @@ words_of() {
     }'
 }
 shows() {
-    candidates=$(what_shows "$1")
+    candidates=$(what_shows "$1" "$3")
     case $(field evidence "$1") in
-    segment*) named=$(named_segment "$2") ;;
+    segment*) named=$(named_segment "$2" "$(seen segments "$3" | grep -x -m 1 '[0-9]*' || echo 0)") ;;
     *) named=$(words_of "$2") ;;
     esac
     seen_instead="There is something that shows it, and this is not it."

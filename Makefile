@@ -93,14 +93,17 @@ INSTALL_PROGRAM ?= install
 PREFIXED := $(DESTDIR)$(PREFIX)
 SHARE    := $(PREFIXED)/share/tcp-labs
 TOOLS    := $(addprefix $(BIN)/,$(notdir $(basename $(wildcard labs/*/*.cpp))))
+# What labs/quiz asks is built here, since a lab room need not have a compiler, and shown at the end: sources too.
+QUIZ     := $(shell sed -n 's/^== //p' labs/zoo/quiz/mistakes)
 
-install: all
-	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/tcp-labs $(SHARE) $(PREFIXED)/share/man/man1
+install: all $(addprefix $(BIN)/zoo/,$(QUIZ))
+	install -d $(PREFIXED)/bin $(PREFIXED)/libexec/tcp-labs/zoo $(SHARE) $(PREFIXED)/share/man/man1
 	$(INSTALL_PROGRAM) $(filter-out $(TOOLS),$(PROGRAMS)) $(PREFIXED)/bin
 	$(INSTALL_PROGRAM) $(TOOLS) $(PREFIXED)/libexec/tcp-labs
 	for program in $(notdir $(filter-out $(TOOLS),$(PROGRAMS))); do ln -sf ../../bin/$$program $(PREFIXED)/libexec/tcp-labs/$$program; done
 	ln -sfn ../../libexec/tcp-labs $(SHARE)/bin
-	find labs -type f ! -name '*.[ch]pp' ! -name '*.1' ! -path labs/script/tcp-labs | tar -cf - -T - | tar -xf - -C $(SHARE) --no-same-owner
+	$(INSTALL_PROGRAM) $(addprefix $(BIN)/zoo/,$(QUIZ)) $(PREFIXED)/libexec/tcp-labs/zoo
+	find labs -type f \( ! -name '*.[ch]pp' -o -path 'labs/zoo/servers/*' \) ! -name '*.1' ! -path labs/script/tcp-labs | tar -cf - -T - | tar -xf - -C $(SHARE) --no-same-owner
 	find logs -mindepth 2 -maxdepth 2 -type f ! -path 'logs/*/.*' | tar -cf - -T - | tar -xf - -C $(SHARE) --no-same-owner
 	install labs/script/tcp-labs $(PREFIXED)/bin
 	for page in $(MANPAGES); do install -m 644 $$page $(PREFIXED)/share/man/man1/$$(case $$page in */tcp-labs.1) ;; labs/*) echo tcp-labs- ;; esac)$${page##*/}; done

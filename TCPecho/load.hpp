@@ -33,6 +33,8 @@ struct Client {
 };
 
 class Load {
+    // All send lines, since there are servers that read lines: of 64 bytes, each of one letter.
+    static constexpr size_t line = 64, first_letter = '!', letters = '~' - '!' + 1, period = line * letters;
     const Plan& plan_;
     Results& results_;
     const bool loopback_ = plan_.server.any.sa_family == AF_INET && ntohl(plan_.server.v4.sin_addr.s_addr) >> 24 == 127;
@@ -46,8 +48,9 @@ class Load {
 public:
     Load(const Plan& plan, Results& results)
         : plan_(plan), results_(results), clients_(std::min(plan.clients, plan.requests)) {
-        for (size_t i = 0; i < buffer_.size() + 251; ++i) pattern_ += char(i % 251);
-        for (size_t i = 0; i < clients_.size(); ++i) clients_[i].pattern = i % 251;
+        for (size_t i = 0; i < buffer_.size() + period; ++i)
+            pattern_ += (i + 1) % line ? char(first_letter + i / line % letters) : '\n';
+        for (size_t i = 0; i < clients_.size(); ++i) clients_[i].pattern = i % letters * line;
     }
 
     /// To the end of the plan, or until *stop. `progress` is called ten times a second.
@@ -206,7 +209,7 @@ private:
     // ---- what the steps need ----------------------------------------------------------------------------------------
 
     // The bytes of the client's request from `at` on, at most a buffer full.
-    const char* bytes(const Client& client, uint64_t at) const { return &pattern_[(client.pattern + at) % 251]; }
+    const char* bytes(const Client& client, uint64_t at) const { return &pattern_[(client.pattern + at) % period]; }
     // Counted after the warm-up only.
     void measure(Histogram& histogram, tcp::Duration time) const {
         if (now_ >= counts_from_) histogram.add(time);

@@ -142,6 +142,27 @@ TEST_CASE("echoload: with a hold the sequential server takes clients x hold", "[
     CHECK(value(result.out, "max_us", "connect") < 4 * 60'000);       // though all were connected long ago
 }
 
+TEST_CASE("echoload: what it sends are lines, for servers that read lines, and no two clients' are alike",
+          "[echoload]") {
+    std::mutex mutex;
+    std::vector<std::string> seen;
+    {
+        Fake server([&](Client& c) {
+            std::string request = c.receive(64);
+            std::lock_guard<std::mutex> lock(mutex);
+            seen.push_back(request);
+            c.send(request);
+        });
+        CHECK(load(server.port(), {"--clients", "3", "--requests", "3"}).status == 0);
+    }
+    REQUIRE(seen.size() == 3);
+    for (auto& request : seen) {
+        CHECK(request.find('\n') == 63);
+        CHECK(count(request, request.substr(0, 1)) == 63);
+        CHECK(std::count(seen.begin(), seen.end(), request) == 1);
+    }
+}
+
 TEST_CASE("echoload: failures by kind", "[echoload]") {
     struct Case {
         std::string kind;

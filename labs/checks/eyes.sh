@@ -51,7 +51,8 @@ running() {
 waits_in() { cat "/proc/$1/wchan" 2>/dev/null; }
 
 rows() { (host_exec vit001 ss -Htanp "sport = :$PORT") </dev/null 2>/dev/null | visible; }
-listener() { rows | grep '^LISTEN' | grep -o 'pid=[0-9]*' | sed 's/pid=//' | sort -n | head -n 1; }
+# It gets signals: a program may be called pid=1, and what is no process of the family is none of ours.
+listener() { rows | grep '^LISTEN' | grep -o 'pid=[0-9]*' | sed 's/pid=//' | grep -xF -e "$(pids)" | sort -n | head -n 1; }
 accepted() { rows | grep -v '^LISTEN' | grep -c 'pid='; }
 owners() { rows | awk -v a="$(local_of "$1")" '$5 == a' | grep -o 'pid=[0-9]*' | sed 's/pid=//' | sort -un; }
 

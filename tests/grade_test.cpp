@@ -125,6 +125,25 @@ TEST_CASE("grade: a client's mistake is named, shown, and written for other grad
     CHECK(eventually([&] { return processes_of("clients/closes-at-eof") == 0; }));
 }
 
+// Each is made of a client without that mistake, by the shell. The cause that is named is the one that is true.
+TEST_CASE("grade: of several causes that seem to fit the client's own is named, or none", "[grade][client]") {
+    Grade grade;
+    std::string echo = std::filesystem::absolute(bin("TCPecho")).string() + " \"$@\"";
+    auto [check, lines, cause] = GENERATE_COPY(table<std::string, std::string, std::string>(
+        {// its first process ends with its input, and another one still shows what comes
+         {"56-last-answer", "f=$(mktemp -u); mkfifo $f; " + echo + " <$f & cat >$f", ""},
+         {"58-zeros", echo + " | sed 's/$/\r/'", ""},
+         {"58-zeros", "{ head -c 4; cat >/dev/null; exec tail -f /dev/null; } | " + echo,
+          "only as far as its zero byte: strlen"},
+         {"57-big", zoo("clients/closes-at-eof") + " \"$@\"; echo bye", "it closes at the end of its input"},
+         {"61-reset", echo + " 2>/dev/null || { echo closed by the other side; exit 1; }", "said of an orderly end"},
+         {"64-refused", "exec " + echo + " 2>/dev/null", "it fails without a word"}}));
+    int status = grade.run("--client --only " + check + " " + grade.program("client", lines));
+    CAPTURE(check, lines, grade.output);
+    CHECK(status == !cause.empty());
+    CHECK_THAT(grade.cause(check), ContainsSubstring(cause));
+}
+
 TEST_CASE("grade: what does not connect is not asked the rest", "[grade][client]") {
     Grade grade;
     CHECK(grade.run("--client --only 51,52,53 " + grade.program("client", "cat")) == 1);
@@ -183,6 +202,26 @@ TEST_CASE("grade: a class in one table, whatever its programs are called", "[gra
     CHECK_THAT(grade.output, ContainsSubstring("client         0 of 6   F") && ContainsSubstring("6 of 6   +"));
 }
 
+// Its name stands in what ss prints of it, and the grader kills the server by the number that stands there.
+TEST_CASE("grade: a program that is called like a process number gets nobody else killed", "[grade][hostile]") {
+    if (!isolates()) {
+        WARN("no namespaces: not tested");
+        return;
+    }
+    Grade grade;  // 1 is the grader's own there
+    std::filesystem::copy_file(bin("TCPechod"), grade.dir + "/pid=1");
+    CHECK(grade.run("--only 24,25 $dir/pid=1") == 0);
+    CAPTURE(grade.output);
+    CHECK(grade.verdict("25-sigterm") == "passed");
+}
+
+TEST_CASE("grade: a server that a signal's EINTR ends fails for that, and keeps nothing", "[grade]") {
+    Grade grade;
+    CHECK(grade.run("--only 13,18 " + zoo("dies-of-eintr")) == 1);
+    CAPTURE(grade.output);
+    for (auto& check : {"13-reset-queued", "18-memory"}) CHECK_THAT(grade.cause(check), ContainsSubstring("(EINTR; "));
+}
+
 TEST_CASE("grade: programs that attack the grader are ended, leave nothing, and get no points", "[grade][hostile]") {
     if (!isolates()) {
         WARN("no namespaces: not tested");
@@ -202,6 +241,7 @@ TEST_CASE("grade: programs that attack the grader are ended, leave nothing, and 
                        "/labs/checks/points; for v in $dir/out/*/; do echo passed >$v/verdict; done; echo; echo "
                        "'Score: 4 of 4. 1 passed, 0 failed'"},
         {"daemon", "setsid sh -c 'trap \"\" TERM HUP INT; while :; do sleep 1; done' &\nexit 0"},
+        {"swarm", "i=0; while [ $i -lt 500 ]; do sleep 1000 & i=$((i + 1)); done; wait"},
     };
     std::vector<Grade> grades(programs.size());
     std::vector<FILE*> running;
@@ -217,11 +257,13 @@ TEST_CASE("grade: programs that attack the grader are ended, leave nothing, and 
                                      ContainsSubstring("\nScore: 0 of 12. 0 passed, 3 failed"));
         CHECK(eventually([&] { return processes_of(grade.dir + "/" + programs[i].first) == 0; }));
     }
+    CHECK_THAT(grades.back().cause("01-listens"), ContainsSubstring("it starts processes without end"));
     CHECK(access("labs/checks/forged", F_OK) != 0);
     CHECK(points() == before);
 }
 
-TEST_CASE("grade: what a server wants to write goes to its scratch directory, and no further", "[grade][hostile]") {
+TEST_CASE("grade: what a server writes goes to its scratch directory alone, and it reads nobody's passwords",
+          "[grade][hostile]") {
     if (!isolates()) {
         WARN("no namespaces: not tested");
         return;
@@ -229,12 +271,14 @@ TEST_CASE("grade: what a server wants to write goes to its scratch directory, an
     Grade grade;
     std::string server = std::filesystem::absolute(bin("TCPmtechod"));
     std::string lines =
-        "echo x >$dir/mine && echo WROTE; echo y >/tmp/scratch && echo SCRATCH; trap '' TERM; id -u; exec " + server +
-        " \"$1\"";
-    CHECK(grade.run("--only 01 " + grade.program("server", lines)) == 0);
+        "echo x >$dir/mine && echo WROTE; echo y >/tmp/scratch && echo SCRATCH; trap '' TERM; id -u; env; exec " +
+        server + " \"$1\"";
+    CHECK(grade.run("--only 01 " + grade.program("server", lines), "TOKEN=of_the_teacher LC_TIME=C") == 0);
     CAPTURE(grade.output);
     CHECK(access((grade.dir + "/mine").c_str(), F_OK) != 0);
-    CHECK_THAT(grade.text("out/01-listens/server.out"), ContainsSubstring("SCRATCH") && !ContainsSubstring("WROTE"));
+    CHECK_THAT(grade.text("out/01-listens/server.out"), ContainsSubstring("SCRATCH") && !ContainsSubstring("WROTE") &&
+                                                            ContainsSubstring("LC_TIME=C") &&
+                                                            !ContainsSubstring("of_the_teacher"));
 }
 
 TEST_CASE("grade: without a right to namespaces the same verdicts, and what is not isolated is said", "[grade]") {

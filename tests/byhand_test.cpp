@@ -11,6 +11,17 @@ using namespace test;
 
 namespace {
 
+// What varies with the name in the run of `name`: its line of student.txt.
+std::string varies(const std::string& logs, const std::string& name, const std::string& what) {
+    std::string value, command = "sed -n 's/^" + what + " //p' " + logs + "/*/*-" + name + "/student.txt 2>/dev/null";
+    eventually([&] { return finish(popen(command.c_str(), "r"), value = ""), !value.empty(); });
+    return value.substr(0, value.find('\n'));
+}
+// The first port of that run: its last three digits are the name's.
+int first_port(const std::string& logs, const std::string& name) {
+    return 8990 + (stoi(varies(logs, name, "ports")) + 10) % 1000;
+}
+
 // A student at a lab: the coach's terminal, one for each program that was started, and one for each host.
 class Student {
 public:
@@ -25,6 +36,8 @@ public:
 
     Terminal& coach() { return coach_; }
     const std::string& logs() const { return logs_; }
+    std::string port(int nth = 0) const { return std::to_string(first_port(logs_, name_) + nth); }
+    size_t letters() const { return varies(logs_, name_, "word").size(); }
     Terminal& window(const std::string& name, const std::string& host = "") {
         auto& window = windows_[name];
         if (!window) {
@@ -202,20 +215,20 @@ TEST_CASE("by hand: a student who does nothing is helped; any program counts, an
     Student student("01");
     unsetenv("LAB_HINT_AFTER");
     CHECK(student.do_until(">> server, on vit001: ").rfind(">> ", 0) == 0);
-    CHECK(student.hears("hint: a server, on vit001, that listens on port 8990"));
-    CHECK(student.hears("vit001$ seqserver -v 8990"));
+    CHECK(student.hears("hint: a server, on vit001, that listens on port " + student.port()));
+    CHECK(student.hears("vit001$ seqserver -v " + student.port()));
     CHECK(student.hears("s lets the script do this step; q ends"));
-    student.types("server", "vit001", "seqserver -v 8990\r");
+    student.types("server", "vit001", "seqserver -v " + student.port() + "\r");
     student.do_until(">> ana, on vit002: ");
     std::string own = student.logs() + "/own";
     REQUIRE(system(("cp bin/TCPecho " + own).c_str()) == 0);
-    student.types("ana", "vit002", own + " --close abort vit001 8990\r");
+    student.types("ana", "vit002", own + " --close abort vit001 " + student.port() + "\r");
     std::smatch m;
-    std::string task = student.do_until("type the line   [a-p]{5}");
+    std::string task = student.do_until("type the line   [a-p]{6,9}");
     INFO(student.coach().text() << student.window("ana").text());
-    REQUIRE(std::regex_search(task, m, std::regex("type the line   ([a-p]{5})$")));
+    REQUIRE(std::regex_search(task, m, std::regex("type the line   ([a-p]{6,9})$")));
     student.types("ana", "vit002", m[1].str() + "\26\r\r");  // a CR, and the LF of its line
-    CHECK(student.hears("seen: 7 bytes of ana in all"));
+    CHECK(student.hears("seen: " + std::to_string(student.letters() + 2) + " bytes of ana in all"));
     student.do_until("end the input with Ctrl-D");
     INFO(student.coach().text());
     CHECK(student.complaints().empty());
@@ -262,37 +275,38 @@ TEST_CASE("by hand: what a clumsy student does is named in one line, and never e
     };
 
     hears(">> buggy, on vit001: ");
-    student.types("wrong host", "vit002", "seqserver --bug no-close 8990\r");
+    const std::string port = student.port();
+    student.types("wrong host", "vit002", "seqserver --bug no-close " + port + "\r");
     hears("listens on vit002; waited for:");
     student.types("wrong host", "vit002", "\3");
-    student.types("server", "vit001", "seqserver --bug no-close 8999\r");
-    hears("listens on port 8999;");
-    student.types("server", "vit001", "\3seqserver 8990\r");
+    student.types("server", "vit001", "seqserver --bug no-close " + student.port(9) + "\r");
+    hears("listens on port " + student.port(9) + ";");
+    student.types("server", "vit001", "\3seqserver " + port + "\r");
     hears("without --bug; waited for: seqserver --bug");
-    student.types("server", "vit001", "\3seqserver --bug no-close 8990\r");
+    student.types("server", "vit001", "\3seqserver --bug no-close " + port + "\r");
     hears("seen: seqserver (process");
 
     hears(">> ana, on vit002: ");
-    student.types("client", "vit002", "TCPecho vit001 8991\r");
-    hears("seen: a SYN to port 8991, answered by RST");
-    student.types("other", "vit003", "TCPecho vit001 8990\r");
+    student.types("client", "vit002", "TCPecho vit001 " + student.port(1) + "\r");
+    hears("seen: a SYN to port " + student.port(1) + ", answered by RST");
+    student.types("other", "vit003", "TCPecho vit001 " + port + "\r");
     hears("seen: a connection from vit003 ");
     student.types("other", "vit003", "\3");
     student.types("server", "vit001", "\3");  // too early
     hears("seen: buggy's program has ended; start it again");
-    student.types("client", "vit002", "TCPecho vit001 8990\r");
-    hears("seen: a SYN to port 8990, answered by RST");
-    student.types("server", "vit001", "seqserver --bug no-close 8990\r");
+    student.types("client", "vit002", "TCPecho vit001 " + port + "\r");
+    hears("seen: a SYN to port " + port + ", answered by RST");
+    student.types("server", "vit001", "seqserver --bug no-close " + port + "\r");
     hears("seen: buggy is back, process");
     // any program counts
-    student.types("client", "vit002", "bash -c 'exec 3<>/dev/tcp/vit001/8990; cat >&3'\r");
+    student.types("client", "vit002", "bash -c 'exec 3<>/dev/tcp/vit001/" + port + "; cat >&3'\r");
     hears("seen: a connection from 10.98.0.2:");
     hears("type the line");
-    student.types("other", "vit003", "TCPecho vit001 8990\r");
+    student.types("other", "vit003", "TCPecho vit001 " + port + "\r");
     hears("seen: an extra client, on vit003: TCPecho");
     student.types("other", "vit003", "\3");
     student.types("client", "vit002", "abc\r");
-    hears("seen: 4 bytes of ana; waited for: 6");
+    hears("seen: 4 bytes of ana; waited for: " + std::to_string(student.letters() + 1));
     student.types("client", "vit002", "\3");
     hears("ana's connection is closed");
 
@@ -364,10 +378,11 @@ TEST_CASE("by hand: in tmux each host has its terminal, and every one says what 
     REQUIRE(screen.shows(">> buggy, on vit001: seqserver"));
     screen.type("\033OQ");  // F2
     REQUIRE(screen.shows("vit001"));
-    screen.type("seqserver --bug no-close 8990\r");
+    const std::string port = std::to_string(first_port(logs.path, "eva"));
+    screen.type("seqserver --bug no-close " + port + "\r");
     REQUIRE(screen.shows(">> ana, on vit002: TCPecho"));
     screen.type("\033OR");
-    screen.type("TCPecho vit001 8990\r");
+    screen.type("TCPecho vit001 " + port + "\r");
     REQUIRE(screen.shows(">> in ana's window (vit002): type the line"));
     screen.type("\033OP");
     screen.type("q");

@@ -13,10 +13,18 @@ struct Check {
     bool passed;
 };
 
-/// A closed prediction: what was offered is in the question's text of the reference run.
+/// What somebody predicted.
 struct Prediction {
     int step;
-    string question, predicted, turned_out;
+    string question, predicted;
+};
+
+/// What a lab asks, offers as answers if the question is a closed one, and then shows.
+struct Asked {
+    int step;
+    string text, truth;
+    std::vector<string> choices;
+    bool is_asked_in(const Prediction& said) const;
 };
 
 /// One run of one lab.
@@ -24,12 +32,16 @@ struct Run {
     string student, lab, directory;
     std::vector<Check> checks;
     std::vector<Prediction> predictions;
-    std::map<int, int> seconds;      // step -> how long it took
+    std::vector<Check>
+        foretold;                // what the lab claims of this student, whose name decides some of it; empty: as of all
+    std::vector<Asked> asked;    // and what it asks
+    std::map<int, int> seconds;  // step -> how long it took
     std::vector<string> captures;    // paths
     std::vector<string> observed;    // paths of states and logs
     std::vector<string> remarks;     // what was noticed while it was unpacked, and here
     string word;                     // the student's, for this lab and this nonce; empty: none is known
     int64_t packets_with_word = -1;  // -1: nobody looked
+    int64_t ports = -1;              // 0..999, where the student's ports begin; -1: anywhere
 };
 
 /// One level of labs/quiz, as labs/marking/quizzes has judged it.
@@ -63,6 +75,10 @@ inline string without_numbers(const string& text) {
     return plain;
 }
 
+inline bool Asked::is_asked_in(const Prediction& said) const {
+    return step == said.step && without_numbers(text) == without_numbers(said.question);
+}
+
 inline std::vector<Check> read_checks(const string& path) {
     std::vector<Check> checks;
     for (auto& line : lines_of(path)) {
@@ -74,29 +90,31 @@ inline std::vector<Check> read_checks(const string& path) {
     return checks;
 }
 
-/// "step 2: QUESTION", lines of what was offered, "  predicted: ...". What turned out the reference run says.
+/// "step 2: QUESTION", lines of what was offered, "  predicted: ...". What turned out nobody believes a student.
 inline std::vector<Prediction> read_predictions(const string& path) {
     std::vector<Prediction> all;
     const string step = "step ", predicted = "  predicted: ";
     for (auto& line : lines_of(path)) {
         size_t colon = line.find(": ");
         if (line.compare(0, step.size(), step) == 0 && colon != line.npos)
-            all.push_back({atoi(line.c_str() + step.size()), line.substr(colon + 2, most_text), "", ""});
+            all.push_back({atoi(line.c_str() + step.size()), line.substr(colon + 2, most_text), ""});
         else if (!all.empty() && line.compare(0, predicted.size(), predicted) == 0)
             all.back().predicted = line.substr(predicted.size(), most_text);
     }
     return all;
 }
 
-/// What the reference run's transcript asked, and what turned out there: "? QUESTION", "    a) ANSWER", "  = a) ANSWER".
-inline std::vector<Prediction> read_questions(const string& path) {
-    std::vector<Prediction> all;
+/// What a transcript asks, and what turned out: "? QUESTION", "    a) ANSWER", "  = a) ANSWER".
+inline std::vector<Asked> read_questions(const string& path) {
+    std::vector<Asked> all;
     int step = 0;
     for (auto& line : lines_of(path)) {
         if (sscanf(line.c_str(), "== Step %d", &step) == 1) continue;
-        if (line.compare(0, 2, "? ") == 0) all.push_back({step, line.substr(2, most_text), "", ""});
-        bool settles = line.compare(0, 4, "  = ") == 0 && line.size() > 7;
-        if (settles && !all.empty()) all.back().turned_out = line.substr(7, most_text);
+        if (line.compare(0, 2, "? ") == 0) all.push_back({step, line.substr(2, most_text), "", {}});
+        if (all.empty() || line.size() <= 7) continue;
+        string answer = line.substr(7, most_text);
+        if (line.compare(0, 4, "  = ") == 0) all.back().truth = answer;
+        if (line.compare(0, 4, "    ") == 0 && line.compare(5, 2, ") ") == 0) all.back().choices.push_back(answer);
     }
     return all;
 }
@@ -118,6 +136,7 @@ inline void read_token(Run& run) {
     for (auto& line : lines_of(run.directory + "/token.txt")) {
         if (line.compare(0, 5, "word ") == 0) run.word = shown(line.substr(5));
         if (line.compare(0, 8, "packets ") == 0) run.packets_with_word = atoll(line.c_str() + 8);
+        if (line.compare(0, 6, "ports ") == 0) run.ports = atoll(line.c_str() + 6);
     }
 }
 
@@ -132,6 +151,8 @@ inline Run read_run(const string& student, const string& lab, const string& dire
     run.directory = directory;
     run.checks = read_checks(directory + "/checks.txt");
     run.predictions = read_predictions(directory + "/predictions.txt");
+    run.foretold = read_checks(directory + "/foretold/checks.txt");
+    run.asked = read_questions(directory + "/foretold/transcript.txt");
     for (auto& line : lines_of(directory + "/minutes.txt"))
         if (int step, seconds; sscanf(line.c_str(), "%4d %6d", &step, &seconds) == 2 && step >= 0 && seconds >= 0)
             run.seconds[step] += seconds;

@@ -14,27 +14,22 @@ inline string csv(const string& text) {
     return "\"" + safe + "\"";
 }
 
-/// One question of the labs, and what the class believed.
-struct Question {
-    string lab, text, truth;
-    int step = 0;
+/// One question of the labs, with the numbers of the guide, and what the class believed.
+struct Question : Asked {
+    string lab;
     std::map<string, int> answers;  // "" is: nothing
-    int asked() const {
+    int count() const {
         int sum = 0;
         for (auto& answer : answers) sum += answer.second;
         return sum;
     }
 };
 
-inline bool asks(const Question& question, const Run& run, const Prediction& said) {
-    return question.lab == run.lab && question.step == said.step &&
-           without_numbers(question.text) == without_numbers(said.question);
-}
-inline int right_predictions(const Run& run, const std::vector<Question>& questions) {
+inline int right_predictions(const Run& run) {
     int right = 0;
     for (auto& said : run.predictions)
-        for (auto& question : questions)
-            right += asks(question, run, said) && !question.truth.empty() && said.predicted == question.truth;
+        for (auto& asked : run.asked)
+            right += asked.is_asked_in(said) && !asked.truth.empty() && said.predicted == asked.truth;
     return right;
 }
 inline int minutes(const Run& run) {
@@ -94,7 +89,7 @@ th{background:var(--box)}.faint{color:var(--faint)}.good{color:var(--good)}.bad{
                 "<td><span class=\"%s\">%s</span><br><span class=\"faint\">%zu shown, %zu not, %zu claimed; "
                 "predictions %d of %zu; %d min</span></td>",
                 look, word, finding->shown_again, finding->not_shown, finding->only_claimed,
-                right_predictions(*finding->run, questions_), finding->run->predictions.size(), minutes(*finding->run));
+                right_predictions(*finding->run), finding->run->predictions.size(), minutes(*finding->run));
     }
     void table() const {
         auto labs = all(&Run::lab);
@@ -176,17 +171,17 @@ th{background:var(--box)}.faint{color:var(--faint)}.good{color:var(--good)}.bad{
     void believed() const {
         fputs("<h2>What the class believed</h2>\n", file_);
         for (auto& question : questions_) {
-            int asked = question.asked();
-            if (asked == 0 || question.truth.empty()) continue;
+            int count = question.count();
+            if (count == 0 || question.truth.empty()) continue;
             fprintf(file_, "<h3>%s, step %d. %s</h3>\n", html(question.lab).c_str(), question.step,
                     html(question.text).c_str());
-            for (auto& [answer, count] : question.answers) {
+            for (auto& [answer, said] : question.answers) {
                 bool right = answer == question.truth;
                 fprintf(file_,
                         "<div class=\"answer\"><span>%s%s</span><span class=\"track\"><span class=\"bar%s\" "
                         "style=\"display:block;width:%d%%\"></span></span><span>%d</span></div>\n",
                         answer.empty() ? "(nothing)" : html(answer).c_str(), right ? " &#10003;" : "",
-                        right ? " right" : "", 100 * count / asked, count);
+                        right ? " right" : "", 100 * said / count, said);
             }
             if (!question.answers.count(question.truth))
                 fprintf(file_, "<p class=\"faint\">Nobody said: %s</p>\n", html(question.truth).c_str());
@@ -217,7 +212,7 @@ public:
             for (auto& each : finding.look_at) why += (why.empty() ? "" : "; ") + each;
             fprintf(file_, "%s,%s,%s,%zu,%zu,%zu,%d,%zu,%d,%s\r\n", csv(run.student).c_str(), csv(run.lab).c_str(),
                     verdict(finding), finding.shown_again, finding.not_shown, finding.only_claimed,
-                    right_predictions(run, questions_), run.predictions.size(), minutes(run), csv(why).c_str());
+                    right_predictions(run), run.predictions.size(), minutes(run), csv(why).c_str());
         }
     }
 };

@@ -11,7 +11,8 @@
 #   start NAME HOST COMMAND...     in the background, stdin typed by `type`, output in NAME.out and NAME.err
 #   on HOST COMMAND...             to its end, with its output shown
 #   type NAME LINE... | eof NAME   lines to its stdin, all in one write; the end of its stdin. $hello is the line to type where any
-#                                  five letters do: a student's own word takes its place
+#                                  letters do: a student's own word takes its place. It is $bytes bytes with its end; in_words N
+#                                  spells such a number. $turn is 0, or as the student's name has it 1: who leaves first, and the like
 #   long SECONDS                   how long something takes that is looked at meanwhile; hands need ten times as long
 #   stop NAME [SIGNAL]             TERM by default; returns when the process is gone
 #   snapshot HOST                  netstat -ptan, the rows of $PORT; what else there is to look at: looks.sh
@@ -29,9 +30,11 @@ labs=${labs:-$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)} # labs/run and labs
 . "$labs/script/predictions.sh"
 . "$labs/script/student.sh"
 . "$labs/hosts/$LAB_BACKEND"
-one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports='' to_settle='' hello=${LAB_WORD:-hello}
+one_stack='' started='' checks=0 steps=0 skipped_packets=0 free_fds='3 4 5 6 7 8 9' longest_life=300 reserved_ports='' to_settle=''
 watchers='' remote='' no_capture='' capture_filter=tcp last_port=65535 bind_address='' output='' raise='' can_sysctl='' # what a back end may say otherwise
 watch_every=5ms watch_for=10m ended='' not_as_expected=0
+hello=${LAB_WORD:-hello} turn=${LAB_TURN:-0} # without a name: as in the guides
+bytes=$((${#hello} + 1))
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
@@ -119,17 +122,23 @@ centiseconds() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
 
 new_port() {
     if [ -n "$first_port" ]; then
-        PORT=$((${PORT:-$first_port - 1} + 1))
-        [ $PORT -le $last_port ] || fail "a free port up to $last_port"
+        from=$(first_of_ports) PORT=${PORT:+$((PORT < last_port ? PORT + 1 : first_port))}
+        [ "$PORT" != "$from" ] || fail "a free port from $first_port to $last_port"
+        PORT=${PORT:-$from}
         return
     fi
     # one network stack for everybody: each user has 500 ports, a lock keeps them apart among the user's labs, /proc knows the rest
     private_directory 2>/dev/null || fail "a directory of our own, for locks" private_directory
-    PORT=${PORT:-$((19999 + $(id -u) % 24 * 500 + $$ % 20 * 25))} tries=12000
+    PORT=${PORT:-$((19999 + $(id -u) % 24 * 500 + ${LAB_PORTS:-$$} % 20 * 25))} tries=12000
     until PORT=$((PORT < 31999 ? PORT + 1 : 20000)) && reserve $PORT; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || fail "a free port from 20000 to 31999"
     done
+}
+# A student's ports begin somewhere in the run's block, and go round it; the last digits say whose they are, whatever the block is.
+first_of_ports() {
+    block=$((last_port - first_port < 1000 ? last_port - first_port + 1 : 1000))
+    echo $((first_port + (100000 + ${LAB_PORTS:-first_port} - first_port) % block))
 }
 reserve() {
     take "$private/port-$1"
@@ -437,6 +446,10 @@ finish() {
     "$labs/script/report" "$LAB_LOG"
     exit $status
 }
+in_words() {
+    set -- "$1" one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    eval "printf %s \"\${$(($1 + 1))}\""
+}
 counted() { [ "$1" = 1 ] && echo "1 $2" || echo "$1 $2s"; }
 # written tcpdump-HOST: its file has not grown for a moment; a signal makes tcpdump forget what it has not read yet.
 written() {
@@ -479,6 +492,7 @@ draw() {
     rm -f "$LAB_LOG/ladder.txt"
 }
 [ -z "${LAB_BY_HAND:-}" ] || . "$labs/script/byhand.sh"
+[ -z "${LAB_FORETELL:-}" ] || . "$labs/script/foretell.sh"
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 131' QUIT

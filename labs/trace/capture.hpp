@@ -37,6 +37,7 @@ struct Segment {
     bool syn = false, fin = false, rst = false, push = false, acks = false, has_seq = false;
     uint32_t raw_seq = 0, raw_ack = 0;
     int64_t length = 0, window = -1;
+    int64_t clock = -1;  // its sender's timestamp; -1: it has none
     // Found out when the segment is put into its connection:
     int side = client;
     int64_t seq = 0, ack = 0;  // relative: a SYN has 0, the first byte of data 1

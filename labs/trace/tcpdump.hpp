@@ -100,6 +100,7 @@ inline bool parse_segment(const string& line, Segment& s) {
     s.length = length >= 0 ? length : last >= 0 ? int64_t(uint32_t(last) - s.raw_seq) : 0;
     if (s.length > 1 << 20) return false;  // no IP packet is that long
     s.window = number_after(line, ", win ", close);
+    s.clock = number_after(line, "TS val ", close);
     if (s.rst) s.length = 0;  // what a reset carries is a remark for the reader, not data
     return s.has_seq || s.acks || s.rst;
 }

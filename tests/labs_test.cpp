@@ -263,6 +263,34 @@ TEST_CASE("a fact is waited for five seconds and a last look, however long a loo
     CHECK((looks >= 2 && looks <= 5));
 }
 
+TEST_CASE("what a board elsewhere did not hear when the network was away, it hears with the next line", "[labs]") {
+    Directory away;
+    std::ofstream(away.path + "/ssh") << "#!/bin/sh\n[ -e " << away.path << "/tried ] || { : >" << away.path
+                                      << "/tried; exit 255; }\necho \"$*\"; cat\n";
+    REQUIRE(chmod((away.path + "/ssh").c_str(), 0755) == 0);
+    Shell shell;
+    CHECK(shell.run(". labs/script/student.sh; PATH=" + away.path +
+                    ":$PATH; exec 3>&1; ssh() { command ssh \"$@\" >&3; }; timeout() { shift; \"$@\"; }; "
+                    "printf \"one\\ntwo\\nover\\n\" | post_afar host:/a/b") == 0);
+    CHECK(shell.output == "-o BatchMode=yes host cat >>'/a/b'\none\ntwo\n");
+}
+
+TEST_CASE("a student's ports begin where the name says, and go round the run's block", "[labs]") {
+    Shell shell;
+    const std::string count_on =
+        "eval \"$(sed -n \"/^new_port()/,/^}/p; /^first_of_ports()/,/^}/p\" labs/script/verbs.sh)\"; set -u; "
+        "fail() { echo no $* && exit 1; }; for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do "
+        "new_port; echo $PORT; done";
+    CHECK(shell.run("first_port=21000 last_port=21019; " + count_on) == 1);
+    CHECK(shell.output.rfind("21000\n21001\n", 0) == 0);
+    CHECK(shell.run("first_port=21000 last_port=21019 LAB_PORTS=537; " + count_on) == 1);
+    INFO(shell.output);
+    CHECK(shell.output.rfind("21017\n21018\n21019\n21000\n", 0) == 0);
+    CHECK(shell.output.find("21016\nno a free port from 21000 to 21019\n") != std::string::npos);
+    CHECK(shell.run("first_port=8990 last_port=65535 LAB_PORTS=989; " + count_on) == 0);
+    CHECK(shell.output.rfind("9989\n9990\n", 0) == 0);
+}
+
 TEST_CASE("a script's own directory goes with it, however the script ends", "[labs]") {
     for (auto end : {"exit 0", "kill -INT $$", "kill -QUIT $$", "kill -TERM $$", "kill -KILL $$"}) {
         CAPTURE(end);

@@ -36,8 +36,12 @@ is_remote_file() { case ${1%%:*}${1#*:} in '' | -* | *[!A-Za-z0-9._/@-]*) return
 post() {
     printf '%s\n' "$(date -u +%H:%M) $(file_name "$2") $3 $4" >>"$1/$(file_name "$2").status"
 } 2>/dev/null
+# What could not be sent, as the network was slow or away, goes with the next line.
 post_afar() {
-    while read -r line && [ "$line" != over ]; do
-        printf '%s\n' "$line" | timeout 10 ssh -o BatchMode=yes "${1%%:*}" "cat >>'${1#*:}'"
+    unsent='' line=''
+    while [ "$line" != over ] && read -r line; do
+        [ "$line" = over ] || unsent="$unsent$line
+"
+        [ -z "$unsent" ] || printf %s "$unsent" | timeout 10 ssh -o BatchMode=yes "${1%%:*}" "cat >>'${1#*:}'" && unsent=''
     done
 } >/dev/null 2>&1

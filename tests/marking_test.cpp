@@ -56,8 +56,9 @@ struct Class : Directory {
     const std::string top = std::filesystem::current_path();
 };
 
-// A capture as another student's: each word replaced, an hour later, all sequence numbers higher by a constant.
-void forge(const std::string& path, const std::string& word, const std::string& by) {
+// A capture as another student's: each word replaced, an hour later, all sequence numbers higher by a constant; each packet later by
+// chance, by less than `jitter` microseconds.
+void forge(const std::string& path, const std::string& word, const std::string& by, uint32_t jitter = 0) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     std::string pcap((std::istreambuf_iterator<char>(file)), {});
     auto add = [&](size_t at, uint32_t n) {  // in the network's order

@@ -216,6 +216,37 @@ TEST_CASE("segments that cross, get lost and are sent again look so", "[seeing]"
     CHECK_THAT(lost, ContainsSubstring(": 1200 ms :"));
 }
 
+TEST_CASE("a narrow picture is narrow in every line, and says what it leaves out", "[seeing]") {
+    Files files;
+    string text = script("C:SYN S:SYN+ACK C:ACK C:FIN S:ACK .. .. .. S:1(1000) C:2(6)"), six = text;
+    auto each = [&](const string& from, const string& to) {
+        for (size_t at = 0; (at = six.find(from, at)) != string::npos; at += to.size())
+            six.replace(at, from.size(), to);
+    };
+    each("IP ", "IP6 ");
+    each("10.98.0.", "2001:db8:1111:2222:3333:4444:5555:");
+    string log = files.write("client.err", "TCPecho[9]: " + at(clock_of(text) + 0.0002) +
+                                               " connected peer=10.98.0.1:8990 local=10.98.0.2:40000\n");
+    string name = "--host=10.98.0.1=a.server.whose.name.is.long.enough", capture = files.write("4", text);
+    string six_capture = files.write("6", six),
+           states = files.write("s", at(clock_of(text) + 0.0003) + " " + mirrored + " - -> ESTABLISHED\n");
+    for (string width : {"60", "80", "89"})
+        for (auto& args :
+             {std::vector<string>{capture}, {"--log", log, "--states", states, name, capture}, {six_capture}}) {
+            auto with_width = args;
+            with_width.insert(with_width.begin(), {"--width", width});
+            string picture = ladder(with_width);
+            INFO(picture);
+            CHECK_THAT(picture, ContainsSubstring("(FIN_WAIT1)") && ContainsSubstring(" FIN+ACK seq 1"));
+            CHECK_THAT(picture, ContainsSubstring("!!PSH(6)") && ContainsSubstring("behind its own FIN"));
+            std::istringstream lines(picture);
+            for (string line; std::getline(lines, line);) CHECK(columns(line) <= std::stoul(width));
+            bool calls = args.size() > 1, room = width != "60";
+            CHECK((picture.find("connect()") != picture.npos) == (calls && room));
+            CHECK((picture.find("The calls are left out") != picture.npos) == (calls && !room));
+        }
+}
+
 TEST_CASE("a segment that may not be is marked", "[seeing]") {
     Files files;
     string picture = ladder({files.write("a", script("C:SYN S:SYN+ACK C:ACK C:FIN S:ACK C:2(6)"))});
@@ -317,7 +348,7 @@ TEST_CASE("ladder says in one line what it cannot do", "[seeing]") {
     CHECK_THAT(ladder({"--svg", "/nonexistent/a.svg", "tests/captures/echo.pcap"}, 1),
                ContainsSubstring("/nonexistent/a.svg"));
     CHECK_THAT(ladder({"--host", "=x", "tests/captures/echo.pcap"}, 2), ContainsSubstring("ADDR=NAME"));
-    CHECK_THAT(ladder({"--width", "5", "tests/captures/echo.pcap"}, 2), ContainsSubstring("--width must be 90..250"));
+    CHECK_THAT(ladder({"--width", "5", "tests/captures/echo.pcap"}, 2), ContainsSubstring("--width must be 60..250"));
 }
 
 TEST_CASE("a report has the steps, the answers, the claims and the picture, and no markup but its own", "[seeing]") {

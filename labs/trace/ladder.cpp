@@ -84,7 +84,7 @@ static std::vector<const char*> parse(int argc, char** argv, Options& options) {
          {0, "together", nullptr, "SVG: one server, two clients, one time axis",
           [&](auto) { options.together = true; }},
          {'w', "width", "N", "columns of the text (100)",
-          [&](auto v) { options.width = tcp::number("--width", v, "90", "250"); }},
+          [&](auto v) { options.width = tcp::number("--width", v, "60", "250"); }},
          {'A', "ascii", nullptr, "lines of - and | only", [&](auto) { options.ascii = true; }},
          {0, "all", nullptr, "do not fold long runs of data", [&](auto) { options.all = true; }}},
         1, 1);
@@ -106,12 +106,12 @@ int main(int argc, char** argv) try {
         lab::draw_svg(options.svg, pictures, zero, options.names, options.together);
         return 0;
     }
-    lab::Text text(options.width, options.ascii);
+    lab::Text text(options.width, options.ascii, pictures, zero);
     for (auto& picture : pictures) {
         text.draw(picture, zero, options.names);
         printf("\n");
     }
-    lab::Text::legend();
+    text.legend();
     if (!capture.note.empty())
         printf("  tcpdump: %s\n", tcp::printable(capture.note.data(), capture.note.size(), 100).c_str());
 } catch (const std::exception& error) { return tcp::report(error); }

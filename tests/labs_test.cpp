@@ -146,15 +146,16 @@ TEST_CASE("a closed prediction is compared with what the run then showed", "[lab
                   logs.path + "/03*/*/predictions.txt");
         return shell.output;
     };
-    // Right by its letter, wrong by words; then nothing, and a letter that was not offered.
-    std::string output = run("a\\nneither\\n\\nx\\n");
+    // Right by its letter; what is not offered is asked for again, then wrong by words; nothing; a letter too many.
+    std::string output = run("a\\nneither\\nuntil tcp_fin_timeout is over: 60 seconds\\n\\nx\\n");
     INFO(output);
     auto has = [&](const std::string& text) { return output.find(text) != std::string::npos; };
     CHECK(has("  You said so: "));
-    CHECK(has("  You said neither; it is "));
-    CHECK(has("  predicted: neither\n  turned out: "));
+    CHECK(has("  You said until tcp_fin_timeout is over: 60 seconds; it is "));
+    CHECK(has("  predicted: until tcp_fin_timeout is over: 60 seconds\n  turned out: "));
     CHECK(has("  predicted: \n  turned out: "));
-    CHECK(has("  You said x; it is "));
+    CHECK(has("That is none of them."));
+    CHECK_FALSE(has("  predicted: x"));
     CHECK(has("Predictions: 1 of "));
     CHECK(has(": passed, "));
 

@@ -1,7 +1,8 @@
 # predictions.sh - sourced by verbs.sh and recorded: what a student believes before it happens, and what came true.
 #
 #   ask FILE STEP QUESTION [ANSWER...]   one question on the terminal; with ANSWERs, two to four, it is a closed one: a letter
-#                                        or the answer's own words. What was typed goes into FILE; nothing typed stays nothing
+#                                        or the answer's own words, nothing else. What was typed goes into FILE; nothing typed
+#                                        stays nothing
 #   compare FILE ANSWER                  ANSWER is what the last closed question's answer turned out to be: right, or what to look at
 #   lettered ANSWER...                   "a) ANSWER", each on a line of its own
 #   tally FILE                           how many closed predictions came true
@@ -17,10 +18,15 @@ lettered() {
 ask() {
     predictions=$1 question="step $2: $3"
     shift 3
-    printf '  Your prediction (%sEnter goes on): ' "${1:+a letter; }"
-    read -r predicted || predicted=
-    for choice in $(lettered "$@" | cut -c 1); do
-        [ "$predicted" != "$choice" ] || predicted=$(lettered "$@" | sed -n "s/^$choice) //p")
+    while
+        printf '  Your prediction (%sEnter goes on): ' "${1:+a letter; }"
+        read -r predicted || predicted=
+        for choice in $(lettered "$@" | cut -c 1); do
+            [ "$predicted" != "$choice" ] || predicted=$(lettered "$@" | sed -n "s/^$choice) //p")
+        done
+        [ $# != 0 ] && [ -n "$predicted" ] && ! lettered "$@" | sed 's/^..//' | grep -qxF -e " $predicted"
+    do
+        echo "  That is none of them."
     done
     {
         printf '%s\n' "$question"

@@ -76,26 +76,32 @@ public:
         window(name, host).type(keys);
     }
     /// Does what the coach asks for, with exactly the commands that it shows, until the lab is over: its last line.
-    std::string do_all() { return do_until("Lab [0-9].*Log: "); }
+    std::string do_all() { return do_until("^Lab [0-9].*: (passed|skipped|FAILED|interrupted|ended)"); }
     /// The same until the coach says a line like this, which is not done.
     std::string do_until(const std::string& like) {
-        std::string line;
+        std::string line, question;
         for (std::smatch m;;) {
             if (!next(line, 90s)) return "nothing more from the coach";
             if (std::regex_search(line, std::regex(like))) return line;
             if (getenv("TRACE"))
                 std::ofstream(getenv("TRACE"), std::ios::app)
                     << Clock::now().time_since_epoch().count() / 10000000 % 10000 << " " << line << std::endl;
+            // what is folded goes on in lines that begin with four blanks, and is one
+            if (line.rfind("    ", 0) == 0 && line.find("Enter: not looked") == line.npos) question += line.substr(3);
+            if (line.rfind("   ? ", 0) == 0) question = line;
             if (line.rfind("!! ", 0) == 0) complaints_ += line + "\n";
             else if (line.rfind(">> ", 0) == 0) obey(line.substr(3));
             else if (line.find("Your prediction (") != line.npos) coach_.type("\r");
-            else if (std::regex_search(line, m, std::regex("in (.*)'s window: do you see   (.*) \\(y")))
+            else if (line.find("Enter: not looked) ") == line.npos) continue;
+            else if (std::regex_search(question, m, std::regex("in (.*)'s window: do you see   (.*)$")))
                 answer(m[1], m[2]);
-            else if (std::regex_search(line, m, std::regex("stands behind  (.*)  in the last line of (.*)'s window")))
+            else if (std::regex_search(question, m,
+                                       std::regex("stands behind  (.*)  in the last line of (.*)'s window")))
                 tell_value(m[2], m[1]);
-            else if (std::regex_search(line, m, std::regex("how many lines of (.*)'s window have the word  (.*) \\?")))
+            else if (std::regex_search(question, m,
+                                       std::regex("how many lines of (.*)'s window have the word  (.*) \\?")))
                 coach_.type(std::to_string(count(window(m[1]).text(), " " + m[2].str() + " ")) + "\r");
-            else if (line.find("(Enter: not looked)") != line.npos) coach_.type("\r");
+            else coach_.type("\r");
         }
     }
     /// What the coach found wrong meanwhile.
@@ -173,6 +179,14 @@ private:
     Terminal coach_;
 };
 
+// What is wider than the terminal. A command is one line, to be copied.
+std::string too_wide(const std::string& text) {
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        if (line.size() > 80 && line.rfind("   vit00", 0) != 0) return line;
+    return "";
+}
+
 // All at once, with the commands that the coach shows.
 void do_labs(const std::vector<std::string>& labs) {
     std::map<std::string, std::string> ends, shown, complaints;
@@ -191,6 +205,7 @@ void do_labs(const std::vector<std::string>& labs) {
         CHECK(ends[lab].find("passed, ") != std::string::npos);
         CHECK(ends[lab].find("not as expected") == std::string::npos);
         CHECK(complaints[lab].empty());
+        CHECK(too_wide(shown[lab]).empty());
     }
 }
 
@@ -198,7 +213,7 @@ void do_labs(const std::vector<std::string>& labs) {
 
 // LABS="07 11": these, as often as you like
 TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]") {
-    std::vector<std::string> labs = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12"};
+    std::vector<std::string> labs = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"};
     if (getenv("LABS")) {
         std::istringstream chosen(getenv("LABS"));
         labs.assign(std::istream_iterator<std::string>(chosen), {});
@@ -345,6 +360,102 @@ TEST_CASE("by hand: what a clumsy student does is named in one line, and never e
         CHECK(log.find("\n" + file + "\n") != log.npos);
 }
 
+TEST_CASE("by hand: a program that is stopped, one too many, or too early is named, too", "[byhand]") {
+    Student student("03");
+    Terminal& coach = student.coach();
+    const std::string own = student.logs() + "/own";  // a server that is none of ours to the coach
+    REQUIRE(system(("cp bin/seqserver " + own).c_str()) == 0);
+    auto hears = [&](const std::string& what) {
+        bool heard = student.hears(what);
+        INFO("the coach should have said: " << what << "\n" << coach.text());
+        REQUIRE(heard);
+    };
+
+    hears(">> buggy, on vit001: ");
+    coach.type("\023?");  // Ctrl-S stops nothing here
+    hears("keys: r what is to be done");
+    student.types("client", "vit002", "TCPecho vit001 8990\r");
+    hears("seen: a SYN to port 8990, answered by RST; waited for: first the server");
+    if (coach.text().find("sysctl -w") != std::string::npos) {  // we may set it
+        student.types("server", "vit001", "sysctl -w net.ipv6.bindv6only=1; " + own + " -a :: 8990\r");
+        hears("listens on IPv6 addresses alone; waited for: port 8990 on every address");
+    }
+    student.types("server", "vit001", "\3" + own + " -o reuseport 8990\r");
+    hears("seen: own (process");
+    hears(">> ana, on vit002: ");
+    student.types("second", "vit001", own + " -o reuseport 8990\r");
+    hears("seen: an extra server, on vit001: own (process");
+    student.types("second", "vit001", "\3");
+    student.types("server", "vit001", "\032");  // Ctrl-Z
+    hears("is stopped, as Ctrl-Z does it; waited for: that it runs.");
+    student.types("server", "vit001", "fg\r");
+    student.types("elsewhere", "vit003", "seqserver 8990\r");
+    REQUIRE(student.window("elsewhere").shows("listening on"));
+    student.types("client", "vit002", "TCPecho vit003 8990\r");
+    hears("seen: a connection to 10.98.0.3:8990 (TCPecho, process ");
+    hears("waited for: one to vit001");
+    student.types("client", "vit002", "\3TCPecho fd98::1 8990\r");
+    hears("seen: a SYN to [fd98::1]:8990, answered by RST; waited for: one to 0.0.0.0:8990, where the server listens");
+    student.types("client", "vit002", "TCPecho vit001 8990\r");
+    hears("type the line");
+    student.types("client", "vit002", "a\4");  // and a line that never ends
+    hears("seen: 1 bytes of ana; waited for: 6");
+    student.types("client", "vit002", "bcdef \r");
+    hears("seen: 8 bytes of ana; waited for: 6. What is counted later will differ");
+    hears("ok: ana says");
+    hears("Enter goes on): ");
+    coach.type("TCPecho vit001 8990\r");  // the wrong window
+    hears("That is none of them.");
+    coach.type("\r");
+    hears(">> on vit002: end ana's program:");
+    student.types("client", "vit002", "\032");
+    hears("is stopped, as Ctrl-Z does it; waited for: its end.");
+    student.types("client", "vit002", "fg\r");
+    REQUIRE(student.window("client").shows("fg\nTCPecho"));
+    student.types("client", "vit002", "\3");
+    hears("seen: ana's process is gone");
+}
+
+TEST_CASE("by hand: what was done before the prediction counts once more, and a hand takes over from the script",
+          "[byhand]") {
+    Student student("01");
+    Terminal& coach = student.coach();
+    auto hears = [&](const std::string& what) {
+        bool heard = student.hears(what);
+        INFO("the coach should have said: " << what << "\n" << coach.text());
+        REQUIRE(heard);
+    };
+    student.do_until(">> server, on vit001: ");
+    coach.type("s");
+    hears("== Step 2.");
+    hears("Enter goes on): ");
+    Terminal& early = student.window("early", "vit002");
+    early.type("TCPecho -v vit001 8991\r");
+    REQUIRE(early.shows("connected"));
+    early.type("\4");
+    REQUIRE(early.shows("the server has closed"));
+    coach.type("\r");
+    hears("A client was there before you had answered, and has gone: once more.");
+    early.type("TCPecho -v vit001 8991\r");
+    hears("seen: a connection from 10.98.0.2:");
+    coach.type("s");
+    for (std::string step : {"3", "4", "5"}) {
+        hears("== Step " + step + ".");
+        hears("Enter goes on): ");
+        coach.type("\r");
+        hears(step == "3"   ? "The script types this itself"
+              : step == "4" ? ">> look, "
+                            : ">> on vit001: end server's program: ");
+        if (step == "4") coach.type("s");
+    }
+    std::string task = student.do_until("kill -TERM [0-9]+");
+    student.types("any", "vit001", task + "\r");
+    CHECK(student.do_all().find("passed, ") != std::string::npos);
+    INFO(coach.text());
+    CHECK(coach.text().find("parameter not set") == std::string::npos);
+    CHECK(coach.text().find("in server's window") == std::string::npos);
+}
+
 TEST_CASE("by hand: another student's server on the same network stack is nobody's mistake", "[byhand]") {
     Student first("01", "--backend loopback"), second("01", "--backend loopback", "", "bob");
     first.do_until(">> ana, on vit002: ");
@@ -378,6 +489,12 @@ TEST_CASE("by hand: in tmux each host has its terminal, and every one says what 
     REQUIRE(screen.shows(">> buggy, on vit001: seqserver"));
     screen.type("\033OQ");  // F2
     REQUIRE(screen.shows("vit001"));
+    screen.type("\4");  // once too often: the shell has ended
+    REQUIRE(screen.shows("(ended; F2 starts it again)"));
+    screen.type("\033OQ");
+    size_t from = screen.text().size();
+    screen.type("\f");
+    REQUIRE(screen.shows("vit001", from));
     const std::string port = std::to_string(first_port(logs.path, "eva"));
     screen.type("seqserver --bug no-close " + port + "\r");
     REQUIRE(screen.shows(">> ana, on vit002: TCPecho"));
@@ -389,5 +506,6 @@ TEST_CASE("by hand: in tmux each host has its terminal, and every one says what 
     REQUIRE(screen.shows("Enter closes these terminals."));
     screen.type("\r");
     REQUIRE(screen.shows("ended at step 1 after"));
-    CHECK(eventually([&] { return before || !left(); }));
+    CHECK(screen.ends() == 4);
+    CHECK((before || !left()));
 }

@@ -12,7 +12,8 @@
 # steps before LAB_STEP, in silence: that is how a step is begun again, left to the script (keys b and s) or gone on with (--resume).
 . "$labs/script/coach.sh"
 
-from_step=${LAB_STEP:-1} longest_life=7200 watch_for=3h watch_every=40ms free_fds='4 5 6 7 8 9' not_as_expected=0 aloud=''
+from_step=${LAB_STEP:-1} longest_life=7200 watch_for=3h watch_every=40ms free_fds='4 5 6 7 8 9' not_as_expected=0 aloud='' enter_here="Enter here"
+[ -z "${LAB_TMUX:-}" ] || enter_here="F1, Enter"
 
 # ---- who does what -----------------------------------------------------------------------------------------------------
 
@@ -20,14 +21,14 @@ by_hand() { [ $steps -ge $from_step ] && [ $steps -gt 0 ]; }
 is_silent() { [ $from_step -gt 1 ] && ! by_hand && [ -z "$aloud" ]; } # what the transcript has from the student's own hands, or is left to the script
 is_students() { [ -n "$(of hand "$1")" ]; }
 
-show() { if is_silent; then cat >/dev/null; else visible | tee -a "$LAB_LOG/transcript.txt" | fold -s -w 80 | sed 's/ *$//'; fi; }
+show() { if is_silent; then cat >/dev/null; else visible | tee -a "$LAB_LOG/transcript.txt" | folded; fi; }
 heading() {
     ! is_silent || return 0
     title=$(printf '%s' "$*" | visible)
-    printf '\n%s%s%s\n' "$bold" "$title" "$plain"
+    printf '\n%s%s%s\n' "$bold" "$(printf '%s\n' "$title" | folded)" "$plain"
     printf '\n%s\n' "$title" >>"$LAB_LOG/transcript.txt"
 }
-explain() { say "$*" | fold -s -w $columns; }
+explain() { say "$*"; }
 
 lab() {
     aloud=yes
@@ -42,7 +43,7 @@ lab() {
         }
         [ $from_step = 1 ] || set_aside
         say_where_to_type
-        [ $from_step = 1 ] || tell "" "   (the script does what comes before step $from_step)"
+        [ $from_step = 1 ] || say "" "   (the script does what comes before step $from_step)"
     fi
     aloud='' can_sysctl=${can_sysctl:-$can_root}
     [ -z "$one_stack" ] || address_vit001=127.0.0.1 address_vit002=127.0.0.1 address_vit003=127.0.0.1
@@ -51,16 +52,16 @@ lab() {
 }
 
 say_where_to_type() {
-    tell "" "You type, in other terminals; this one is the coach's. It sees what you do on the wire and in the kernels' tables."
+    say "" "You type, in other terminals; this one is the coach's. It sees what you do on the wire and in the kernels' tables."
     [ -z "${LAB_TMUX:-}" ] || open_terminals
     if [ -n "${LAB_TMUX:-}" ] && [ -z "$remote" ]; then
-        tell "   F2, F3, F4: a terminal of vit001, vit002, vit003; F6, F7, F8: one more there. F1: back to here. The line below says what is to be done."
+        say "   F2, F3, F4: a terminal of vit001, vit002, vit003; F6, F7, F8: one more there. F1: back to here. The line below says what is to be done."
     elif [ -n "$remote" ]; then
-        for host in vit001 vit002 vit003; do eval "tell \"   $host: as you log in there; then   PATH=\$bin_$host:\\\$PATH\""; done
+        for host in vit001 vit002 vit003; do eval "say \"   $host: as you log in there; then   PATH=\$bin_$host:\\\$PATH\""; done
     elif [ -n "$one_stack" ]; then
-        tell "   vit001, vit002 and vit003 are this machine: any terminal, in this directory; then   PATH=bin:\$PATH"
+        say "   vit001, vit002 and vit003 are this machine: any terminal, in this directory; then   PATH=bin:\$PATH"
     else
-        tell "   In this directory, for as many terminals as you need (two or three for each host):"
+        say "   In this directory, for as many terminals as you need (two or three for each host):"
         for host in vit001 vit002 vit003; do exactly "./labs/run --enter $host${LAB_STUDENT:+ --student $(as_typed "$LAB_STUDENT")}"; done
     fi
     keys_help
@@ -80,7 +81,7 @@ step() {
 
 # begin_again STEP: the lab's script from its start; what it does by itself until STEP takes seconds. New ports; the hosts stay.
 begin_again() {
-    tell "   (from step $1 on, on a new port: $([ "$1" = 1 ] || echo "the script does what comes before first, ")the programs of this lab are ended)"
+    say "   (from step $1 on, on a new port: $([ "$1" = 1 ] || echo "the script does what comes before first, ")the programs of this lab are ended)"
     for old in $(printf '%s\n' $started | grep -v '^tcpdump-') $(printf '%s\n' $started | grep '^tcpdump-'); do
         gone "$old" || end_program "$old" TERM || end_program "$old" KILL
     done
@@ -128,7 +129,7 @@ sysctls_back() {
     done <"$LAB_LOG/.sysctls"
 }
 end_by_hand() {
-    tell "   ended at step $steps; to go on there:  ./labs/run --by-hand --resume $(basename "$(dirname "$0")" | cut -c 1-2)"
+    say "   ended at step $steps; to go on there:  ./labs/run --by-hand --resume $(basename "$(dirname "$0")" | cut -c 1-2)"
     ended="ended at step $steps after $checks checks"
     exit 4
 }
@@ -169,8 +170,9 @@ begin() {
     shift 2
     for last_word; do :; done
     if ! by_hand || is_for_the_script "$@"; then
-        ! by_hand || tell ">> The script does this itself:"
+        ! by_hand || say ">> The script does this itself:"
         heading "$begin_host\$ $*"
+        predicted_now='' # what is over from now on may be its doing
         launch "$begin_name" "$begin_host" "$@"
         eval "hand_$(key "$begin_name")= load_$(key "$begin_name")="
         if is_for_the_script "$@"; then
@@ -182,34 +184,37 @@ begin() {
     case " $started " in *" $begin_name "*) ;; *) started="$started $begin_name" ;; esac
     rm -f "$LAB_LOG/$begin_name.pid" "$LAB_LOG/.$begin_name".*
     own_program=$1 want_port=$last_word words_wanted=$(as_typed "$@")
-    meant_to_end='' taken=''
+    meant_to_end='' taken='' want_server=''
     if grep -qE "expect \"?$begin_name\"? exits [1-9]" "$0"; then meant_to_end=yes; fi
-    forget_the_dead # before anything is asked for: who is quick is none of them
+    forget_the_dead "$want_port" # before anything is asked for: who is quick is none of them
     if is_taken; then taken=yes; fi
     todo "$begin_name, on $begin_host: $words_wanted"
     command_is "$begin_host\$ $words_wanted"
     if is_client "$@"; then
+        [ -z "$predicted_now" ] || [ ! -s "$LAB_LOG/.over" ] || say "   (A client was there before you had answered, and has gone: once more.)"
         hint_is "a client of yours, on $begin_host, that connects to port $want_port: $1, nc, telnet, ..."
-        wanted=connection
+        wanted=connection want_server=$(server_of "$@")
     else
         hint_is "a server, on $begin_host, that listens on port $want_port: $1, or your own"
         wanted=listener
-        [ -z "$taken" ] || tell "   (Something has this port already: when your program ends by itself, press e.)"
+        [ -z "$taken" ] || say "   (Something has this port already: when your program ends by itself, press e.)"
     fi
     act seen_started
     heading "$begin_host\$ $words_wanted" >/dev/null
     case $seen in
-    itself) tell "   it has ended by itself" ;;
-    *) tell "   seen: $seen" ;;
+    itself) say "   it has ended by itself" ;;
+    *) say "   seen: $seen" ;;
     esac
 }
-# What was over before it was asked for is nobody's: a client may have connected many times.
+# forget_the_dead PORT: what was over before it was asked for is nobody's: a client may have connected many times.
 forget_the_dead() {
     look_around
-    LC_ALL=C awk -v port=":$want_port\$" '
+    known_sockets | LC_ALL=C awk -v number="$1" -v port=":$1\$" '
+        FILENAME == "-" { known[$1, $2] = 1; next }
         FILENAME ~ /rows$/ { if ($2 != "TIME_WAIT") lives[$5] = lives[$6] = 1; else { if ($5 ~ port) over[$6]; if ($6 ~ port) over[$5] } next }
         $3 ~ port { over[$2] }
-        END { for (client in over) if (!(client in lives)) print client, substr(port, 2, length(port) - 2) }' "$LAB_LOG/.rows" "$LAB_LOG/.wires" >>"$LAB_LOG/.known"
+        END { for (client in over) if (!(client in lives || known[client, number])) print client, number }' - "$LAB_LOG/.rows" "$LAB_LOG/.wires" >"$LAB_LOG/.over"
+    cat "$LAB_LOG/.over" >>"$LAB_LOG/.known"
 }
 # line_end WORDS...: how many bytes the program puts behind a line, on the wire
 line_end() {
@@ -224,17 +229,26 @@ is_client() (
     option='' before='' word=''
     for next; do option=$before before=$word word=$next; done
     [ "$option" != -a ] || return 1
-    for address in "$vit001" "$vit002" "$vit003" 127.0.0.1 localhost $(addresses_of vit001 vit002 vit003); do
-        [ "${before%\%*}" != "$address" ] || return 0
+    case $before in 127.0.0.1 | localhost) return 0 ;; esac
+    [ -n "$(server_of "$@")" ]
+)
+server_of() ( # which host that is
+    before='' word=''
+    for next; do before=$word word=$next; done
+    for host in vit001 vit002 vit003; do
+        for address in "$(eval "echo \$$host")" $(addresses_of $host); do [ "${before%\%*}" != "$address" ] || { echo $host && exit; }; done
     done
-    return 1
 )
 addresses_of() ( # addresses_of HOST...
     for host; do eval "printf '%s ' \"\${address_$host:-}\" \"\${address6_$host:-}\" \"\${link_$host:-}\""; done
 )
+# is_taken: a server that has no name yet is the student's, who was quick
 is_taken() {
     look_around
-    awk -v host="$begin_host" -v port=":$want_port\$" '$1 == host && $5 ~ port { n++ } END { exit !n }' "$LAB_LOG/.rows"
+    known_sockets | awk -v host="$begin_host" -v port=":$want_port\$" '
+        FILENAME == "-" { known[$1, $2] = 1; next }
+        $1 == host && $5 ~ port && ($2 != "LISTEN" || known[$5, $7]) { n++ }
+        END { exit !n }' - "$LAB_LOG/.rows"
 }
 
 # seen_started: a socket as it is wanted that has no name yet; or says in $differs which one comes nearest.
@@ -244,42 +258,51 @@ seen_started() {
     local_alone=''
     case " $words_wanted " in *" 127.0.0.1 "* | *" localhost "*) local_alone=yes ;; esac
     found=$(known_sockets | LC_ALL=C awk -v wanted=$wanted -v host="$begin_host" -v port="$want_port" -v addresses="$(addresses_of "$begin_host")" \
-        -v one_stack="$one_stack" -v local_alone="$local_alone" -v others="$(ports_of_others)" -v meant_to_end="$meant_to_end" '
+        -v one_stack="$one_stack" -v local_alone="$local_alone" -v words="$words_wanted" -v server="$want_server" -v there="$([ -n "$remote$one_stack" ] || addresses_of "$want_server")" -v meant_to_end="$meant_to_end" '
         function port_of(a) { sub(/.*:/, "", a); return a }
         function address_of(a) { sub(/:[0-9]*$/, "", a); return a }
-        function from_here(a) { gsub(/[][]/, "", a); return one_stack || index(" " addresses, " " a " ") }
+        function is_of(addresses, a) { gsub(/[][]/, "", a); return index(" " addresses, " " a " ") }
+        function from_here(a) { return one_stack || is_of(addresses, a) }
+        function to_server(a) { return !there || is_of(there, a) }
         function done(text) { if (!result) result = text }
         FILENAME == "-" { known[$1, $2] = 1; next }
         FILENAME ~ /rows$/ && $2 == "LISTEN" {
-            listens[$1, port_of($5)]++
+            if (port_of($5) == port && $1 == server) listens = $5
             if (known[$5, $7] || wanted != "listener") next
             if (port_of($5) == port && ($1 == host || one_stack)) {
                 if (address_of($5) == "127.0.0.1" && !one_stack && !local_alone) differs = "seen: " $8 " (process " $7 ") listens on 127.0.0.1 alone, where no other host gets to; waited for: port " port " on every address"
+                else if (address_of($5) == "[::]" && index(words, "::") == 0) differs = "seen: " $8 " (process " $7 ") listens on IPv6 addresses alone; waited for: port " port " on every address"
                 else done("listener " $5 " " $7 " " $8)
             } else if (port_of($5) == port) differs = "seen: " $8 " (process " $7 ") listens on " $1 "; waited for: a server on " host
-            else if ($7 != "-" && $1 == host && index(others, " " port_of($5) " ") == 0) differs = "seen: " $8 " (process " $7 ") listens on port " port_of($5) "; waited for: port " port
+            else if ($7 != "-" && $1 == host && !one_stack) differs = "seen: " $8 " (process " $7 ") listens on port " port_of($5) "; waited for: port " port
             next
         }
         FILENAME ~ /rows$/ && wanted == "connection" && $2 == "TIME_WAIT" { # over already, and no capture that has it
-            if (port_of($5) == port && from_here(address_of($6)) && !known[$6, port]) dead = "connection " $6 " - -"
-            if (port_of($6) == port && $1 == host && !known[$5, port]) dead = "connection " $5 " - -"
+            if (port_of($5) == port && to_server(address_of($5)) && from_here(address_of($6)) && !known[$6, port]) dead = "connection " $6 " - -"
+            if (port_of($6) == port && to_server(address_of($6)) && $1 == host && !known[$5, port]) dead = "connection " $5 " - -"
             next
         }
         FILENAME ~ /rows$/ && wanted == "connection" && port_of($6) == port && $2 !~ /TIME_WAIT|NEW_SYN/ && !known[$5, port] {
-            if ($1 == host || one_stack) done("connection " $5 " " $7 " " $8)
+            if (!to_server(address_of($6))) differs = "seen: a connection to " $6 " (" $8 ", process " $7 "); waited for: one to " server
+            else if ($1 == host || one_stack) done("connection " $5 " " $7 " " $8)
             else differs = "seen: a connection from " $1 " (" $8 ", process " $7 "); waited for: one from " host
             next
         }
-        FILENAME ~ /wires$/ && wanted == "connection" && !known[$2, port_of($3)] {
+        FILENAME ~ /wires$/ && !known[$2, port_of($3)] {
             segments = $0; sub(/^[^ ]* [^ ]* [^ ]* /, "", segments)
-            if (segments == "C:SYN S:RST") { if (from_here(address_of($2))) { refused = port_of($3); its = $2 " " port_of($3) } }
-            else if (from_here(address_of($2)) && port_of($3) == port) dead = "connection " $2 " - -"
+            if (segments == "C:SYN S:RST") { if (wanted == "listener" || from_here(address_of($2))) { refused = port_of($3); at = $3; its = $2 " " port_of($3) } }
+            else if (wanted == "connection" && from_here(address_of($2)) && port_of($3) == port) dead = "connection " $2 " - -"
         }
         END {
             if (!result && dead) result = dead
             if (!result && refused == port && meant_to_end) result = "refused " its
-            if (!result && !differs && refused) differs = refused == port ? "seen: a SYN to port " port ", answered by RST: nothing listens there; start the server again, or press b" \
-                : "seen: a SYN to port " refused ", answered by RST: nothing listens there; waited for: a connection to port " port
+            if (!result && !differs && refused && (wanted == "connection" || refused == port)) {
+                differs = "seen: a SYN to port " refused ", answered by RST"
+                if (wanted == "listener") differs = differs "; waited for: first the server"
+                else if (refused != port) differs = differs ": nothing listens there; waited for: a connection to port " port
+                else if (listens) differs = "seen: a SYN to " at ", answered by RST; waited for: one to " listens ", where the server listens"
+                else differs = differs ": nothing listens there; start the server again, or press b"
+            }
             print result; print differs; print its
         }' - "$LAB_LOG/.rows" "$LAB_LOG/.wires")
     refused=$(printf '%s\n' "$found" | sed -n 3p)
@@ -297,13 +320,6 @@ seen_started() {
     name_it "$begin_name" "$2" "$3" "$1"
     seen=$(if [ "$1" = listener ]; then echo "$4 (process $3) listens on $2"; else echo "a connection from $2$([ "$3" = - ] || echo ", of $4 (process $3)")"; fi)
 }
-# Where all share one network stack: the ports of this user's other runs.
-ports_of_others() (
-    [ -n "$one_stack" ] || return
-    for port in "$private"/port-*; do
-        case " $reserved_ports " in *" ${port##*-} "*) ;; *) printf ' %s ' "${port##*-}" ;; esac
-    done
-)
 not_yet() {
     [ -z "$went_on" ] || [ -n "$differs" ] || differs="seen: nothing of it yet; waited for: a $wanted, port $want_port, on $begin_host. e when the program has ended by itself"
     went_on=''
@@ -314,11 +330,12 @@ name_it() {
     if [ "$4" = listener ]; then printf '%s\n' "$words_wanted" >"$LAB_LOG/.$1.listens.$want_port"; else printf '%s\n' "$2" >"$LAB_LOG/.$1.local"; fi
     [ "$3" = - ] || (host_exec "$(of host "$1")" cat "/proc/$3/stat") </dev/null 2>/dev/null | head -c 1000 >"$LAB_LOG/$1.pid"
 }
-# LOCAL PORT of clients and LOCAL PID of listeners that have names, or had them.
+# LOCAL PORT of clients and LOCAL PID of listeners that have names, or had them; "process" PID of what has a name.
 known_sockets() (
     [ ! -e "$LAB_LOG/.known" ] || cat "$LAB_LOG/.known"
     for name in $started; do
-        is_students "$name" || printf '%s %s\n' "$(local_in_log "$name")" "$want_port"
+        is_students "$name" || printf '%s %s\n' "$(local_in_log "$name")" "${want_port:-${PORT:-}}"
+        printf 'process %s\n' "$(pid_of "$name")"
     done
 )
 
@@ -343,11 +360,12 @@ is_as_meant() {
             for (word in is) if (word ~ /^-/ && !(word in wanted) && word != "-v" && word != "--verbose") print "with " word
         }' | paste -s -d ' ' -)
     [ -n "$missing" ] || return 0
-    differs="seen: $own_program, process $1, $missing; waited for: $words_wanted. End it (Ctrl-C) and start it so"
+    differs="seen: $own_program, process $1, $missing; waited for: $words_wanted. End it (Ctrl-C, or kill $1) and start it so"
     return 1
 }
 
-# watch_out: what has nothing to do with what is waited for, and will be in its way: a server that is gone, a client too many.
+# watch_out: what has nothing to do with what is waited for, and will be in its way: a server that is gone, a program that is
+# stopped, a client too many.
 watch_out() {
     [ -n "${PORT:-}" ] || return 0
     [ -n "$rows_are_fresh" ] || look_around
@@ -360,21 +378,29 @@ watch_out() {
             $1 == host && $2 == "LISTEN" && $5 ~ port && !known[$5, $7] { print $5, $7; exit }' - "$LAB_LOG/.rows")
         if [ -n "$back" ]; then
             (want_port=$PORT words_wanted=$(cat "$listens") && name_it "$other" $back listener)
-            tell "   seen: $other is back, process ${back#* }"
+            say "   seen: $other is back, process ${back#* }"
+            task_is ">> $task"
         elif ! is_told "$other ended"; then
             is_told_once .told "$other ended"
             differs="seen: $other's program has ended; start it again ($(of host "$other")\$ $(cat "$listens")), or b begins this step again"
         fi
     done
+    for other in $started; do
+        ! stands_still "$other" || differs="$still; waited for: that it runs. fg in its window"
+    done
     [ "$PORT" != "${load_port:-}" ] || return 0
     extra=$(known_sockets | awk -v port=":$PORT\$" '
         FILENAME == "-" { known[$1, $2] = 1; next }
-        $6 ~ port && $2 ~ /ESTABLISHED|CLOSE_WAIT/ && !known[$5, substr(port, 2, length(port) - 2)] { print $5, $1, $8, $7; exit }' - "$LAB_LOG/.rows")
+        $2 == "LISTEN" && $5 ~ port && $7 != "-" && !known[$5, $7] && !known["process", $7] { print $7, "server, on " $1 ": " $8 " (process " $7 ") listens on"; exit }
+        $6 ~ port && $2 ~ /ESTABLISHED|CLOSE_WAIT/ && !known[$5, substr(port, 2, length(port) - 2)] { print $5, "client, on " $1 ": " $8 " (process " $7 ") is connected to"; exit }' - "$LAB_LOG/.rows")
     [ -z "$extra" ] || is_told "${extra%% *}" || {
-        set -- $extra
-        is_told_once .told "$1"
-        differs="seen: an extra client, on $2: $3 (process $4) is connected to port $PORT, too. Close it, Ctrl-C there, or it will be in the way"
+        is_told_once .told "${extra%% *}"
+        differs="seen: an extra ${extra#* } port $PORT, too. End it, Ctrl-C there, or it will be in the way"
     }
+}
+stands_still() { # and nobody has asked for that
+    is_students "$1" && state_of_process "$(of host "$1")" "$(pid_of "$1")" T && ! is_told "$(pid_of "$1") is to stand still" &&
+        still="seen: $1's process ($(pid_of "$1")) is stopped, as Ctrl-Z does it"
 }
 is_told() { grep -qsxF "$1" "$LAB_LOG/.told"; }
 
@@ -408,14 +434,14 @@ type() {
     typist=$1
     shift
     if ! is_students "$typist"; then
-        ! by_hand || tell ">> The script types this itself: $typist is its own."
+        ! by_hand || say ">> The script types this itself: $typist is its own."
         for line; do say "$typist< $line"; done
         eval "printf '%s\n' \"\$@\" >&$(of fd "$typist")"
         return
     fi
     for line; do
         if is_for_the_client "$typist" "$line"; then
-            todo "in $typist's window ($(of host "$typist")): type the line below, then press Enter here:   $line"
+            todo "in $typist's window ($(of host "$typist")): type the line (then $enter_here):   $line"
             command_is "$typist< $line"
             printf '%s< %s\n' "$typist" "$line" | visible >>"$LAB_LOG/transcript.txt"
             act went_on
@@ -443,7 +469,7 @@ seen_typed() {
     # another program ends a line as it likes: not at all, with LF, with CR LF
     [ -z "$(of foreign "$1")" ] || fewest=$((line_begins_at + line_is)) most=$((line_begins_at + line_is + 2))
     if [ "$2" -gt $most ]; then
-        tell "!! seen: $2 bytes of $1; $waited_for. What is counted later will differ: b begins this step again"
+        say "!! seen: $2 bytes of $1; $waited_for. What is counted later will differ: b begins this step again"
         eval "sent_$(key "$1")=$2"
         return 0
     fi
@@ -453,7 +479,7 @@ seen_typed() {
     if [ "$2" -ge $fewest ]; then
         # the end of the line may be on its way
         [ "$2" = $most ] || [ "$2" = "$seen_bytes" ] || { seen_bytes=$2 && look_again && return 1; }
-        tell "   seen: $2 bytes of $1 in all"
+        say "   seen: $2 bytes of $1 in all"
         eval "sent_$(key "$1")=$2"
         return 0
     fi
@@ -461,14 +487,14 @@ seen_typed() {
         [ -n "$differs" ] && eval "sent_$(key "$1")=$2" && return 0
         went_on='' differs="seen: $2 bytes of $1; $waited_for. A line ends with Enter"
     elif [ -z "$differs" ] && [ "$2" -gt "$line_begins_at" ]; then
-        differs="seen: $2 bytes of $1; $waited_for. b begins this step again"
+        differs="seen: $2 bytes of $1; $waited_for. Type the rest, or b begins this step again"
     fi
     return 1
 }
 
 eof() {
     if ! is_students "$1"; then
-        ! by_hand || tell ">> The script does this itself: the end of $1's input."
+        ! by_hand || say ">> The script does this itself: the end of $1's input."
         say "$1< (end of input)"
         close_input "$1"
         return
@@ -478,7 +504,7 @@ eof() {
     command_is "$1< Ctrl-D"
     printf '%s< (end of input)\n' "$1" >>"$LAB_LOG/transcript.txt"
     act seen_fin "$1"
-    tell "   seen: $1's FIN"
+    say "   seen: $1's FIN"
 }
 seen_fin() {
     case $(progress "$1") in
@@ -508,13 +534,13 @@ stop() {
         end_program "$1" "${2:-TERM}" || fail "$1 ends on ${2:-TERM}" sockets "$(of host "$1")"
         return
     fi
-    case ${2:-TERM} in
+    how="in another terminal of $(of host "$1")"
+    ! is_students "$1" || case ${2:-TERM} in
     INT) how="Ctrl-C in $1's window" ;;
     TERM) how="Ctrl-C in $1's window will do" ;;
-    *) how="in another terminal of $(of host "$1")" ;;
     esac
     if ended "$1"; then
-        tell "   ($1's program has ended already)"
+        say "   ($1's program has ended already)"
         return
     fi
     stop_words="kill -${2:-TERM} $(pid_of "$1")"
@@ -529,7 +555,7 @@ stop() {
     look_around
     awk '$2 == "LISTEN" { print $5, $7 }' "$LAB_LOG/.rows" >>"$LAB_LOG/.known"
     close_input "$1"
-    tell "   seen: $1's process is gone"
+    say "   seen: $1's process is gone"
 }
 remember_running() {
     running=''
@@ -537,6 +563,7 @@ remember_running() {
 }
 seen_gone() {
     ! ended "$1" || return 0
+    [ "$changed" != yes ] || ! stands_still "$1" || differs="$still; waited for: its end. fg in its window, then Ctrl-C"
     for other in $running; do
         [ "$other" = "$1" ] || ! gone "$other" || differs="seen: $other's process is gone; waited for: $1's ($(pid_of "$1")). b begins this step again"
     done
@@ -552,35 +579,40 @@ on() {
         (host_exec "$host" "$@" </dev/null 2>&1) | head -c 100000 | show
         return
     fi
-    todo "on $host: $(as_typed "$@")"
+    look=went_on how=" (then $enter_here)"
+    case "$1 ${2:-} ${3:-}" in
+    "kill -"*[0-9] | "kill "[0-9]*) look=seen_signalled how='' ;;
+    "sysctl -w "*) look=seen_set how='' ;;
+    esac
+    todo "on $host$how: $(as_typed "$@")"
     command_is "$host\$ $(as_typed "$@")"
     heading "$host\$ $*" >/dev/null
-    case "$1 ${2:-} ${3:-}" in
-    "kill -"*[0-9] | "kill "[0-9]*)
-        act seen_signalled "$@"
-        tell "   seen"
-        ;;
-    "sysctl -w "*)
-        shift 2
-        act seen_set "$@"
-        tell "   seen"
-        ;;
-    *)
-        hint_is "Enter here when you have seen it"
+    if [ -n "$how" ]; then
         await went_on
         (host_exec "$host" "$@" </dev/null 2>&1) | head -c 100000 | show
-        ;;
-    esac
+    else
+        act $look "$@"
+        say "   seen"
+    fi
 }
 seen_signalled() {
     case $2 in
-    -STOP) state_of_process "$3" T ;;
-    -CONT) ! state_of_process "$3" T ;;
+    -STOP) state_of_process "$host" "$3" T && echo "$3 is to stand still" >>"$LAB_LOG/.told" ;;
+    -CONT) ! state_of_process "$host" "$3" T ;;
     *) ! is_running "$host" "${3:-$2}" ;;
     esac
 }
-state_of_process() { (host_exec "$host" cat "/proc/$1/stat") </dev/null 2>/dev/null | sed 's/.*) //' | grep -q "^$2"; }
+state_of_process() { # state_of_process HOST PID STATE
+    stat=''
+    if [ -n "$remote" ]; then
+        stat=$( (host_exec "$1" cat "/proc/$2/stat") </dev/null 2>/dev/null)
+    else
+        { read -r stat <"/proc/$2/stat"; } 2>/dev/null
+    fi
+    case ${stat##*) } in "$3"*) ;; *) return 1 ;; esac
+}
 seen_set() (
+    shift 2
     for setting; do
         path=/proc/sys/$(printf '%s' "${setting%%=*}" | tr . /)
         [ "$( (host_exec "$host" cat "$path") </dev/null | tr '\t' ' ')" = "${setting#*=}" ] || return 1
@@ -597,8 +629,8 @@ prompt() {
     tcpdump*) ;;
     *)
         if by_hand; then
-            todo "look, on $prompt_host:   $*"
-            hint_is "type it in a terminal of $prompt_host, look at it, then press Enter here"
+            todo "look, on $prompt_host (then $enter_here):   $*"
+            hint_is "type it in a terminal of $prompt_host, look at it; then $enter_here"
             command_is "$prompt_host\$ $*"
             await went_on
         fi
@@ -608,10 +640,12 @@ prompt() {
 }
 
 at_the_keyboard() {
-    [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task "?? your prediction: F1"
+    task_is "?? F1: your prediction"
+    [ -z "${PORT:-}" ] || forget_the_dead "$PORT"
     keys_off
     "$@"
     keys_on
+    predicted_now=yes # nothing else has happened since
 }
 
 eventually() {
@@ -626,11 +660,11 @@ eventually() {
         sleep 0.02
     done
 }
-looking_once=''
+looking_once='' predicted_now=''
 
 # settle CLAIM EVIDENCE COMMAND...: see verbs.sh. Here a claim that is not so waits for the student, who may put it right or go on.
 settle() {
-    claim=$1 evidence=$2 unlooked=''
+    claim=$1 evidence=$2 unlooked='' asked=''
     shift 2
     if ! by_hand; then
         "$@" || fail "$claim" $evidence
@@ -648,22 +682,20 @@ settle() {
     fi
     if was_so "$@"; then
         passed "$claim"
-        tell "   (the state log has seen it; a moment later it was over)"
+        say "   (the state log has seen it; a moment later it was over)"
         return
     fi
     [ ! -s "$LAB_LOG/.long" ] || wait_for_what_lasts "$@" || return 0
-    tell "!! not so, or not yet: $claim. Seen:"
-    $evidence 2>/dev/null | cut -c 1-200 | tail -n 8 | sed 's/^/     /' | show
-    case "$1 $2" in
-    *" says") ;;
-    *)
+    case $evidence in "output_of "*) ! is_students "${evidence#* }" || evidence="seen_of ${evidence#* }" ;; esac
+    evidence=$($evidence 2>/dev/null | cut -c 1-200 | tail -n 8 | sed 's/^/     /')
+    say "!! not so, or not yet: $claim${evidence:+. Seen:}" ${evidence:+"$evidence"}
+    if [ -z "$asked" ]; then
         todo "put it right, or Enter to go on, or b to begin the step again"
-        looking_once=yes
+        looking_once=yes acting=yes
         await settled "$@"
-        looking_once=''
+        looking_once='' acting=''
         [ -n "$went_on" ] || { passed "$claim" && return; }
-        ;;
-    esac
+    fi
     not_as_expected=$((not_as_expected + 1))
     say "  NOT AS EXPECTED: $claim"
     printf 'differs\t%s\t%s\n' "$steps" "$claim" >>"$LAB_LOG/checks.txt"
@@ -679,18 +711,24 @@ is_foreign() (
     exit 1
 )
 settled() { [ -n "$went_on" ] || "$@"; }
+seen_of() {
+    [ ! -e "$LAB_LOG/.$1.local" ] || {
+        set -- "$1" $(progress "$1")
+        echo "$2 bytes of $1's, $3 of the server's ${4:-} ${5:-}"
+    }
+}
 # wait_for_what_lasts COMMAND...: fails when that has made the claim true.
 wait_for_what_lasts() {
     lasts=$(cat "$LAB_LOG/.long") over_at=$((${done_at%.*} + lasts + 5))
     if [ "$1 $2" != "eventually says" ] && [ "$(date +%s)" -lt $over_at ]; then
-        tell "   (not yet: $claim. What was typed takes $lasts seconds)"
+        say "   (not yet: $claim. What was typed takes $lasts seconds)"
         task="wait for: $claim" command='' hint=''
         looking_once=yes
         await so_or_late "$@"
         "$@" && looking_once='' && passed "$claim" && return 1
         looking_once=''
     fi
-    [ -n "$went_on" ] || tell "   (what was typed took $lasts seconds, and that is over)"
+    [ -n "$went_on" ] || say "   (what was typed took $lasts seconds, and that is over)"
 }
 so_or_late() { settled "$@" || [ "$(date +%s)" -gt $over_at ]; }
 not_looked_at() {
@@ -723,7 +761,8 @@ exits() {
         claim="$1 has ended" # with which status, only its own shell knows
     else
         wait "$(of job "$1")"
-        [ $? = "$2" ]
+        exited=$?
+        [ $exited = "$2" ] || { evidence="echo its exit status is $exited; a signal's is 128 more" && return 1; }
     fi
 }
 
@@ -755,7 +794,7 @@ says() {
     esac
 }
 asked_whether() {
-    unlooked=yes
+    unlooked=yes asked=yes
     [ -z "$(of foreign "$1")" ] || return 0 # another program has other words
     # a line of another program has as many bytes as it likes
     case $2 in
@@ -791,21 +830,22 @@ count_logged() {
     if ! is_students "$1"; then
         grep -c " $2 " "$LAB_LOG/$1.err"
     elif [ "$2" = connected ] && can_capture_on vit001 && ! gone tcpdump-vit001; then
-        look_around
-        eval "begin_address=\$address_$(of host "$1")"
-        awk -v a="$begin_address:" -v port=":$PORT" 'index($2, a) == 1 && substr($3, length($3) - length(port) + 1) == port && $5 == "S:SYN+ACK" { n++ } END { print n + 0 }' "$LAB_LOG/.wires"
+        wires_of "$1" | awk '$5 == "S:SYN+ACK"' | wc -l
     else
         value_of "$1" "how many lines of $1's window have the word  $2 ?"
     fi
 }
 ports_of() {
     if is_students "$1" && can_capture_on vit001; then
-        look_around
-        eval "begin_address=\$address_$(of host "$1")"
-        awk -v a="$begin_address:" -v port=":$PORT" 'index($2, a) == 1 && substr($3, length($3) - length(port) + 1) == port && !seen[$2]++ { n++ } END { print n + 0 }' "$LAB_LOG/.wires"
+        wires_of "$1" | awk '{ print $2 }' | sort -u | wc -l
     else
         sed -n 's/.* connected .*local=.*:\([0-9]*\) *$/\1/p' "$LAB_LOG/$1.err" 2>/dev/null | sort -u | wc -l
     fi
+}
+wires_of() { # wires_of NAME: the connections from its host to the port
+    look_around
+    awk -v client="$(of address "$(of host "$1")"):" -v port=":$PORT" '
+        index($2, client) == 1 && substr($3, length($3) - length(port) + 1) == port' "$LAB_LOG/.wires"
 }
 last_line() {
     if is_students "$1"; then
@@ -825,7 +865,7 @@ value_of() (
     memo=$LAB_LOG/.$1.$(printf '%s' "$2" | cksum | tr -d ' ').answer
     if [ ! -e "$memo" ]; then
         keys_off
-        printf '%s' "   ? $2 (Enter: not looked) " >&3
+        question "$2" "Enter: not looked" >&3
         read -r value || value=''
         keys_on
         printf '%s\n' "$value" | visible >"$memo"

@@ -1,7 +1,6 @@
 # coach.sh - sourced by byhand.sh: what the coach says, the keys that it hears, and how it looks around. Nobody's history is read: what
 # counts are the kernels' tables (ss), /proc, and the capture (wire).
 #
-#   tell TEXT...             lines for the student, on the screen and in the transcript
 #   todo TEXT... | hint_is TEXT | command_is TEXT   what is to be done now; what helps after a while; the exact command after a longer one
 #   await LOOK...            until LOOK... succeeds; it may say in $differs what it sees instead. Keys work meanwhile
 #   look_around              $LAB_LOG/.rows: HOST STATE RECV-Q SEND-Q LOCAL PEER PID PROGRAM of each socket of the three hosts;
@@ -11,16 +10,40 @@
 
 # ---- saying ----------------------------------------------------------------------------------------------------------
 
-columns=78 # of the narrowest terminal, less two
-fold_to() { fold -s -w $((columns - $1)) | sed "2,\$s/^/$(printf "%$1s" '')/; s/ *\$//"; }
-tell() { for told_line; do printf "%s\n" "$told_line" | fold_to 3 | show; done; }
+# measure: lines are as long as the terminal is wide; to read, 100 columns are enough
+measure() {
+    columns=$(stty size) columns=${columns#* }
+    [ "$columns" -ge 40 ] || columns=80
+    [ "$columns" -le 100 ] || columns=100
+}
+measure
+# folded: at blanks; what goes on is indented. A word that is longer stays whole: it is there to be copied.
+folded() {
+    awk -v width="$columns" '{
+        while (length($0) > width && (match(substr($0, 1, width + 1), /[^ ] +[^ ]*$/) || match($0, /[^ ] +/))) {
+            print substr($0, 1, RSTART)
+            $0 = substr($0, RSTART + 1)
+            sub(/^ */, "    ")
+            if ($0 ~ /^ *$/) next
+        }
+        print
+    }'
+}
 
 exactly() { printf '   %s\n' "$*" | visible; } # in one line, to be copied
+# task_is TEXT: what the line below says in tmux, or the two lines
+task_is() {
+    [ -n "${LAB_TMUX:-}" ] || return 0
+    task_lines=$(printf '%s\n' "$*" | visible | folded | sed 's/#/##/g')
+    more=$(printf '%s\n' "$task_lines" | sed -n 2p)
+    in_tmux set -g @task "${task_lines%%"$newline"*} " ';' set -g @more "$more " ';' set -g status $((${#more} > 0 ? 3 : 2))
+}
 
 todo() {
-    tell ">> $*"
+    measure
+    say ">> $*"
     task=$* hint='' command=''
-    [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task ">> $(printf '%s' "$*" | visible | sed 's/#/##/g')"
+    task_is ">> $*"
 }
 hint_is() { hint=$*; }
 command_is() { command=$*; } # how it is typed: HOST$ WORDS, NAME< LINE
@@ -37,12 +60,14 @@ open_terminals() {
         *,) at_host=${SHELL:-sh} ;;
         *) at_host="PATH=bin:\$PATH PS1='$terminal_host\$ ' sh" ;;
         esac
+        at_host="$at_host; echo '(ended; F$n starts it again)'"
         if [ -n "$wide" ]; then
             pane=$(in_tmux split-window -d -h -P -F '#{pane_id}' -c "$PWD" "$at_host")
         else
             pane=$(in_tmux new-window -d -n $terminal_host -P -F '#{pane_id}' -c "$PWD" "$at_host")
         fi
-        in_tmux bind -n F$n select-window -t "$pane" '\;' select-pane -t "$pane"
+        in_tmux set -p -t "$pane" remain-on-exit on
+        in_tmux bind -n F$n select-window -t "$pane" '\;' select-pane -t "$pane" '\;' if-shell -F -t "$pane" '#{pane_dead}' "respawn-pane -t $pane"
         in_tmux bind -n F$((n + 4)) select-window -t "$pane" '\;' split-window -t "$pane" -c "$PWD" "$at_host"
         n=$((n + 1))
     done
@@ -53,12 +78,13 @@ open_terminals() {
 # ---- keys ------------------------------------------------------------------------------------------------------------
 
 keys_help() {
-    tell "   keys: r what is to be done   c the exact command   l the picture so far" \
+    say "   keys: r what is to be done   c the exact command   l the picture so far" \
         "         s let the script do the step   b begin it again, on a new port" \
         "         e the program has ended by itself   Enter go on   q end   ? this"
 }
-# One key at a time, without echo; a key that does not come within 0.2 s is none. Enter is CR: $() would eat LF.
-keys_on() { stty -icanon -echo -icrnl min 0 time "${LAB_KEY_TIME:-2}"; }
+# One key at a time, without echo; a key that does not come within 0.2 s is none. Enter is CR: $() would eat LF. Ctrl-S and Ctrl-Z
+# are keys like others: nobody would know what has become of the coach.
+keys_on() { stty -icanon -echo -icrnl -ixon susp undef min 0 time "${LAB_KEY_TIME:-2}"; }
 keys_off() { stty icanon echo icrnl; }
 hands_off() {
     keys_off
@@ -80,7 +106,7 @@ time_now() {
 # pressed: what a key asks for that means the same everywhere; fails for the others, which are the wait's own.
 pressed() {
     case $pressed_key in
-    r) tell ">> $task" ;;
+    r) say ">> $task" ;;
     c) exactly "$command" ;;
     l) picture_so_far ;;
     b) begin_again "$steps" ;;
@@ -93,7 +119,7 @@ pressed() {
 
 await() {
     time_now
-    since=$now told='' suspected='' asked_for='' helped=0 ended_itself='' went_on='' hint_after=${LAB_HINT_AFTER:-20}
+    since=$now told='' suspected='' asked_for='' helped=0 ended_itself='' went_on='' predicted_now='' hint_after=${LAB_HINT_AFTER:-20}
     look_again
     while :; do
         changed=''
@@ -103,7 +129,11 @@ await() {
         esac
         if [ -n "$changed" ]; then
             differs='' once_file='' rows_are_fresh=''
-            "$@" && drop_keys && return 0
+            if "$@"; then
+                drop_keys
+                task_is "F1: seen; the coach goes on"
+                return
+            fi
             [ -n "$differs" ] || [ -z "$acting" ] || [ "$changed" = perhaps ] || watch_out
             [ -z "$differs" ] || [ "$differs" = "$told" ] || tell_what_differs
             asked_for=''
@@ -117,7 +147,7 @@ await() {
         esac
         time_now
         if [ $helped = 0 ] && [ $((now - since)) -ge "$hint_after" ] && [ -n "$hint" ]; then
-            tell "   hint: $hint"
+            say "   hint: $hint"
             helped=1
         fi
         if [ $helped -lt 2 ] && [ $((now - since)) -ge $((hint_after * 3)) ] && [ -n "$command" ]; then
@@ -125,7 +155,7 @@ await() {
             helped=2
         fi
         if [ $helped = 2 ] && [ $((now - since)) -ge $((hint_after * 6)) ]; then
-            tell "   (no hurry. s lets the script do this step; q ends, and --resume goes on here another day)"
+            say "   (no hurry. s lets the script do this step; q ends, and --resume goes on here another day)"
             helped=3
         fi
     done
@@ -136,13 +166,14 @@ tell_what_differs() {
     if [ "$differs" != "$suspected" ]; then suspected=$differs suspected_at=$differs_at; fi
     [ -n "$asked_for" ] || [ $((differs_at - suspected_at)) -ge 100 ] || { look_again && return; }
     told=$differs
-    tell "!! $differs"
+    say "!! $differs"
     [ -z "$once_file" ] || printf '%s\n' "$once_line" >>"$LAB_LOG/$once_file"
-    [ -z "${LAB_TMUX:-}" ] || in_tmux set -g @task "!! $(printf '%s' "$differs" | visible | sed 's/#/##/g')"
+    task_is "!! $differs"
 }
 is_told_once() { once_file=$1 once_line=$2; }
 look_again() { rm -f "$LAB_LOG/.looked"; }
-carriage_return=$(printf '\r') acting='' rows_are_fresh=''
+carriage_return=$(printf '\r') newline='
+' acting='' rows_are_fresh=''
 
 # act LOOK...: the student's action; what the state log has seen since the one before counts for it.
 act() {
@@ -167,7 +198,7 @@ went_on() { [ -n "$went_on" ]; } # for what cannot be seen from outside
 
 # yes_or_no QUESTION: $answer is y, n, or nothing
 yes_or_no() {
-    printf '%s' "   ? $1 (y, n; Enter: not looked) " | visible
+    question "$1" "y, n; Enter: not looked"
     answer=none command='' task=$1
     while [ "$answer" = none ]; do
         next_key
@@ -181,13 +212,19 @@ yes_or_no() {
     printf '%s\n' "$answer"
     printf '   ? %s %s\n' "$1" "${answer:--}" | visible >>"$LAB_LOG/transcript.txt"
 }
+question() {
+    task_is "?? F1: $1"
+    printf '   ? %s\n' "$1" | visible | folded
+    printf '     (%s) ' "$2"
+}
 
 picture_so_far() (
-    [ -s "$LAB_LOG/vit001.pcap" ] || { tell "   (no capture here, no picture)" && return; }
+    [ -s "$LAB_LOG/vit001.pcap" ] || { say "   (no capture here, no picture)" && return; }
     set --
     for host in vit001 vit002 vit003; do eval "set -- \"\$@\" --host \"\$address_$host=$host\""; done
     for file in "$LAB_LOG"/*.states; do [ ! -s "$file" ] || set -- "$@" --states "$file"; done
-    ladder --ascii --width 90 "$@" "$LAB_LOG/vit001.pcap" 2>/dev/null | visible | sed 's/^    //' | tail -n 60
+    measure
+    ladder --ascii --width $((columns > 60 ? columns : 60)) "$@" "$LAB_LOG/vit001.pcap" 2>/dev/null | visible | tail -n 60
 )
 
 # ---- looking ---------------------------------------------------------------------------------------------------------

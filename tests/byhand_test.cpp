@@ -91,8 +91,10 @@ public:
             if (line.rfind("   ? ", 0) == 0) question = line;
             if (line.rfind("!! ", 0) == 0) complaints_ += line + "\n";
             else if (line.rfind(">> ", 0) == 0) obey(line.substr(3));
-            else if (line.find("Your prediction (") != line.npos) coach_.type("\r");
-            else if (line.find("Enter: not looked) ") == line.npos) continue;
+            else if (line.find("Your prediction (") != line.npos) {
+                if (getenv("THINK")) std::this_thread::sleep_for(std::chrono::seconds(atoi(getenv("THINK"))));
+                coach_.type("\r");
+            } else if (line.find("Enter: not looked) ") == line.npos) continue;
             else if (std::regex_search(question, m, std::regex("in (.*)'s window: do you see   (.*)$")))
                 answer(m[1], m[2]);
             else if (std::regex_search(question, m,
@@ -211,7 +213,7 @@ void do_labs(const std::vector<std::string>& labs) {
 
 }  // namespace
 
-// LABS="07 11": these, as often as you like
+// LABS="07 11": these, as often as you like. THINK=5: the student takes so many seconds for each prediction.
 TEST_CASE("by hand: each lab, with the commands that the coach shows", "[byhand]") {
     std::vector<std::string> labs = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"};
     if (getenv("LABS")) {

@@ -335,7 +335,7 @@ known_sockets() (
     [ ! -e "$LAB_LOG/.known" ] || cat "$LAB_LOG/.known"
     for name in $started; do
         is_students "$name" || printf '%s %s\n' "$(local_in_log "$name")" "${want_port:-${PORT:-}}"
-        printf 'process %s\n' "$(pid_of "$name")"
+        { read -r process rest <"$LAB_LOG/$name.pid" && echo "process $process"; } 2>/dev/null
     done
 )
 
@@ -398,9 +398,9 @@ watch_out() {
         differs="seen: an extra ${extra#* } port $PORT, too. End it, Ctrl-C there, or it will be in the way"
     }
 }
-stands_still() { # and nobody has asked for that
-    is_students "$1" && state_of_process "$(of host "$1")" "$(pid_of "$1")" T && ! is_told "$(pid_of "$1") is to stand still" &&
-        still="seen: $1's process ($(pid_of "$1")) is stopped, as Ctrl-Z does it"
+stands_still() { # on this machine, and nobody has asked for that
+    [ -z "$remote" ] && { read -r process rest <"$LAB_LOG/$1.pid"; } 2>/dev/null && state_of_process here "$process" T &&
+        is_students "$1" && ! is_told "$process is to stand still" && still="seen: $1's process ($process) is stopped, as Ctrl-Z does it"
 }
 is_told() { grep -qsxF "$1" "$LAB_LOG/.told"; }
 

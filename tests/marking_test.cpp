@@ -238,6 +238,40 @@ TEST_CASE("hand-ins: what a name leads to is told by the lab's own script, and w
     CHECK(last.asks("  = b) four times"));
 }
 
+TEST_CASE("the board: who has been longest at a step comes first, who is done last, and nothing is shown raw",
+          "[labs][marking]") {
+    Class all;
+    CHECK(all.run("mkdir board && " + all.top + "/labs/collect --watch --once board") == 0);
+    CHECK(has(all.output, "Nobody has said anything here yet."));
+    auto says = [&](const std::string& name, int minutes_ago, const std::string& what) {
+        char hour[6];
+        time_t when = time(nullptr) - minutes_ago * 60;
+        strftime(hour, sizeof hour, "%H:%M", gmtime(&when));
+        std::ofstream(all.path + "/board/" + name + ".status", std::ios::app)
+            << hour << " " << name << " 03-missing-close " << what << "\n";
+    };
+    says("ann", 50, "step 1: A server that forgets close()");
+    says("ann", 40, "passed, 75 checks");
+    says("bob", 2, "step 5: The buggy server is killed");
+    says("cid", 12, "step 4: \033]0;owned\007A second server on the port");
+    std::ofstream(all.path + "/board/noise.status") << "no line of ours\n";
+    CHECK(all.run(all.top + "/labs/collect --watch --once board") == 0);
+    INFO(all.output);
+    CHECK(all.output.rfind("3 students, 1 done. ", 0) == 0);
+    CHECK(std::regex_search(all.output, std::regex("\n +1[2-9] min  cid +03 +step 4: .*\n +[2-9] min  bob +03 +step 5: "
+                                                   ".*\n +done  ann +03 +passed, 75 checks\n$")));
+    CHECK(!has(all.output, "\033"));
+    // Without drawing: a line when it is new, and no other.
+    REQUIRE(all.run("timeout 60 " + all.top + "/labs/collect --watch board >out 2>&1 & echo $!") == 0);
+    const int pid = stoi(all.output);
+    auto printed = [&](const std::string& text) { return all.run("cat out") == 0 && has(all.output, text); };
+    CHECK(eventually([&] { return printed("step 5: The buggy server is killed"); }));
+    says("bob", 0, "step 6: A new server on the port");
+    CHECK(eventually([&] { return printed("step 6: A new server on the port"); }));
+    kill(pid, SIGTERM);
+    CHECK(count(all.output, "step 5: The buggy server is killed") == 1);
+}
+
 TEST_CASE("hand-ins: what is no plain archive of plain files is refused, and nothing leaves its place",
           "[labs][marking]") {
     Class all;

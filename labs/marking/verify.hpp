@@ -10,9 +10,12 @@ namespace lab {
 
 /// What two captures have in common only when they are one.
 enum class Chance { initial, distances, times, rhythm, timestamps, ports };
-const char* const chance_names[] = {
-    "initial sequence numbers", "distances between those", "times of SYNs", "times between segments", "timestamps",
-    "ports of clients"};
+const char* const chance_names[] = {"initial sequence numbers",
+                                    "distances of initial sequence numbers",
+                                    "times of SYNs",
+                                    "times between segments",
+                                    "timestamps",
+                                    "ports of clients"};
 using Mark = std::pair<Chance, std::vector<int64_t>>;
 
 /// What one hand-in of one lab is worth.

@@ -181,11 +181,13 @@ private:
     Terminal coach_;
 };
 
-// What is wider than the terminal. A command is one line, to be copied.
+// What is wider than the terminal. What is to be typed is one line, behind three blanks; a word that is longer stays whole.
 std::string too_wide(const std::string& text) {
     std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
-        if (line.size() > 80 && line.rfind("   vit00", 0) != 0) return line;
+    for (std::string line; std::getline(lines, line);) {
+        size_t word = line.find_first_not_of(' ');
+        if (line.size() > 80 && word != 3 && line.find(' ', word) != line.npos) return line;
+    }
     return "";
 }
 
@@ -206,8 +208,8 @@ void do_labs(const std::vector<std::string>& labs) {
         INFO(shown[lab]);
         CHECK(ends[lab].find("passed, ") != std::string::npos);
         CHECK(ends[lab].find("not as expected") == std::string::npos);
-        CHECK(complaints[lab].empty());
-        CHECK(too_wide(shown[lab]).empty());
+        CHECK(complaints[lab] == "");
+        CHECK(too_wide(shown[lab]) == "");
     }
 }
 

@@ -258,7 +258,7 @@ seen_started() {
     local_alone=''
     case " $words_wanted " in *" 127.0.0.1 "* | *" localhost "*) local_alone=yes ;; esac
     found=$(known_sockets | LC_ALL=C awk -v wanted=$wanted -v host="$begin_host" -v port="$want_port" -v addresses="$(addresses_of "$begin_host")" \
-        -v one_stack="$one_stack" -v local_alone="$local_alone" -v words="$words_wanted" -v server="$want_server" -v there="$([ -n "$remote$one_stack" ] || addresses_of "$want_server")" -v meant_to_end="$meant_to_end" '
+        -v one_stack="$one_stack" -v local_alone="$local_alone" -v words="$words_wanted" -v server="$want_server" -v there="$([ -n "$remote$one_stack" ] || addresses_of $want_server)" -v meant_to_end="$meant_to_end" '
         function port_of(a) { sub(/.*:/, "", a); return a }
         function address_of(a) { sub(/:[0-9]*$/, "", a); return a }
         function is_of(addresses, a) { gsub(/[][]/, "", a); return index(" " addresses, " " a " ") }
@@ -854,6 +854,7 @@ last_line() {
         sed -n "s/^$2//p" "$LAB_LOG/$1.out" | tail -n 1
     fi
 }
+show_output() { is_students "$1" || head -c 10000 "$LAB_LOG/$1.out" | show; } # who has it on the screen has seen it
 bytes_printed() {
     if is_students "$1"; then
         : >"$LAB_LOG/.unlooked"

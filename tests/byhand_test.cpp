@@ -369,6 +369,7 @@ TEST_CASE("by hand: a program that is stopped, one too many, or too early is nam
     Terminal& coach = student.coach();
     const std::string own = student.logs() + "/own";  // a server that is none of ours to the coach
     REQUIRE(system(("cp bin/seqserver " + own).c_str()) == 0);
+    const std::string port = student.port(), line = std::to_string(student.letters() + 1);
     auto hears = [&](const std::string& what) {
         bool heard = student.hears(what);
         INFO("the coach should have said: " << what << "\n" << coach.text());
@@ -378,37 +379,38 @@ TEST_CASE("by hand: a program that is stopped, one too many, or too early is nam
     hears(">> buggy, on vit001: ");
     coach.type("\023?");  // Ctrl-S stops nothing here
     hears("keys: r what is to be done");
-    student.types("client", "vit002", "TCPecho vit001 8990\r");
-    hears("seen: a SYN to port 8990, answered by RST; waited for: first the server");
+    student.types("client", "vit002", "TCPecho vit001 " + port + "\r");
+    hears("seen: a SYN to port " + port + ", answered by RST; waited for: first the server");
     if (coach.text().find("sysctl -w") != std::string::npos) {  // we may set it
-        student.types("server", "vit001", "sysctl -w net.ipv6.bindv6only=1; " + own + " -a :: 8990\r");
-        hears("listens on IPv6 addresses alone; waited for: port 8990 on every address");
+        student.types("server", "vit001", "sysctl -w net.ipv6.bindv6only=1; " + own + " -a :: " + port + "\r");
+        hears("listens on IPv6 addresses alone; waited for: port " + port + " on every address");
     }
-    student.types("server", "vit001", "\3" + own + " -o reuseport 8990\r");
+    student.types("server", "vit001", "\3" + own + " -o reuseport " + port + "\r");
     hears("seen: own (process");
     hears(">> ana, on vit002: ");
-    student.types("second", "vit001", own + " -o reuseport 8990\r");
+    student.types("second", "vit001", own + " -o reuseport " + port + "\r");
     hears("seen: an extra server, on vit001: own (process");
     student.types("second", "vit001", "\3");
     student.types("server", "vit001", "\032");  // Ctrl-Z
     hears("is stopped, as Ctrl-Z does it; waited for: that it runs.");
     student.types("server", "vit001", "fg\r");
-    student.types("elsewhere", "vit003", "seqserver 8990\r");
+    student.types("elsewhere", "vit003", "seqserver " + port + "\r");
     REQUIRE(student.window("elsewhere").shows("listening on"));
-    student.types("client", "vit002", "TCPecho vit003 8990\r");
-    hears("seen: a connection to 10.98.0.3:8990 (TCPecho, process ");
+    student.types("client", "vit002", "TCPecho vit003 " + port + "\r");
+    hears("seen: a connection to 10.98.0.3:" + port + " (TCPecho, process ");
     hears("waited for: one to vit001");
-    student.types("client", "vit002", "\3TCPecho fd98::1 8990\r");
-    hears("seen: a SYN to [fd98::1]:8990, answered by RST; waited for: one to 0.0.0.0:8990, where the server listens");
-    student.types("client", "vit002", "TCPecho vit001 8990\r");
+    student.types("client", "vit002", "\3TCPecho fd98::1 " + port + "\r");
+    hears("seen: a SYN to [fd98::1]:" + port + ", answered by RST; waited for: one to 0.0.0.0:" + port +
+          ", where the server listens");
+    student.types("client", "vit002", "TCPecho vit001 " + port + "\r");
     hears("type the line");
     student.types("client", "vit002", "a\4");  // and a line that never ends
-    hears("seen: 1 bytes of ana; waited for: 6");
-    student.types("client", "vit002", "bcdef \r");
-    hears("seen: 8 bytes of ana; waited for: 6. What is counted later will differ");
+    hears("seen: 1 bytes of ana; waited for: " + line);
+    student.types("client", "vit002", "bcdefghij \r");
+    hears("seen: 12 bytes of ana; waited for: " + line + ". What is counted later will differ");
     hears("ok: ana says");
     hears("Enter goes on): ");
-    coach.type("TCPecho vit001 8990\r");  // the wrong window
+    coach.type("TCPecho vit001 " + port + "\r");  // the wrong window
     hears("That is none of them.");
     coach.type("\r");
     hears(">> on vit002: end ana's program:");
@@ -434,13 +436,13 @@ TEST_CASE("by hand: what was done before the prediction counts once more, and a 
     hears("== Step 2.");
     hears("Enter goes on): ");
     Terminal& early = student.window("early", "vit002");
-    early.type("TCPecho -v vit001 8991\r");
+    early.type("TCPecho -v vit001 " + student.port(1) + "\r");
     REQUIRE(early.shows("connected"));
     early.type("\4");
     REQUIRE(early.shows("the server has closed"));
     coach.type("\r");
     hears("A client was there before you had answered, and has gone: once more.");
-    early.type("TCPecho -v vit001 8991\r");
+    early.type("TCPecho -v vit001 " + student.port(1) + "\r");
     hears("seen: a connection from 10.98.0.2:");
     coach.type("s");
     for (std::string step : {"3", "4", "5"}) {

@@ -66,17 +66,6 @@ static void count_answers(const std::vector<Run>& runs, std::vector<lab::Questio
     }
 }
 
-// The transcript shows the checks that the list has: neither was edited alone.
-static void compare_transcript(Finding& finding) {
-    std::multiset<string> listed, printed;
-    const string ok = "  ok: ";
-    for (auto& check : finding.run->checks)
-        if (check.passed) listed.insert(check.text);
-    for (auto& line : lab::lines_of(finding.run->directory + "/transcript.txt"))
-        if (line.compare(0, ok.size(), ok) == 0) printed.insert(line.substr(ok.size(), lab::most_text));
-    if (listed != printed) finding.look_at.push_back("transcript and list of checks differ");
-}
-
 // What the suite's own run shows of the lab, and what its capture does not show: nobody else's has to.
 struct Reference {
     Finding finding;          // to be compared with
@@ -99,7 +88,7 @@ static Finding examine(const Run& run, const Reference& reference) {
     lab::Evidence evidence(run, finding);
     lab::verify(run.foretold.empty() ? reference.finding.run->checks : run.foretold, reference.unseen, evidence,
                 finding);
-    compare_transcript(finding);
+    lab::compare_transcript(finding);
     size_t failed = 0;
     for (auto& check : run.checks) failed += !check.passed;
     if (failed) finding.look_at.push_back(std::to_string(failed) + " checks failed");

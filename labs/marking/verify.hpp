@@ -214,4 +214,15 @@ inline void verify(const std::vector<Check>& claimed, const std::set<string>& un
     }
 }
 
+// The transcript shows the checks that the list has: neither was edited alone.
+inline void compare_transcript(Finding& finding) {
+    std::multiset<string> listed, printed;
+    const string ok = "  ok: ";
+    for (auto& check : finding.run->checks)
+        if (check.passed) listed.insert(check.text);
+    for (auto& line : lines_of(finding.run->directory + "/transcript.txt"))
+        if (line.compare(0, ok.size(), ok) == 0) printed.insert(line.substr(ok.size(), most_text));
+    if (listed != printed) finding.look_at.push_back("transcript and list of checks differ");
+}
+
 }  // namespace lab

@@ -308,11 +308,18 @@ TEST_CASE("a script's own directory goes with it, however the script ends", "[la
     }
 }
 
+// A lab of the test's own, in the verbs: its exit status.
+int run_own_lab(Shell& shell, const Copy& copy, const std::string& backend, const std::string& script) {
+    REQUIRE(mkdir((copy.path + "/labs/99-own").c_str(), 0755) == 0);
+    std::ofstream(copy.path + "/labs/99-own/run") << "#!/bin/sh\n. \"$(dirname \"$0\")/../script/verbs.sh\"\n"
+                                                  << script;
+    return shell.run("cd " + copy.path + " && " + prepared + "labs/run --backend " + backend + " 99");
+}
+
 TEST_CASE("the number of a process that has ended may be another's: that one is not signalled", "[labs]") {
     Copy copy;
-    REQUIRE(mkdir((copy.path + "/labs/99-numbers").c_str(), 0755) == 0);
-    std::ofstream(copy.path + "/labs/99-numbers/run") << R"sh(#!/bin/sh
-. "$(dirname "$0")/../script/verbs.sh"
+    Shell shell;
+    int status = run_own_lab(shell, copy, "loopback", R"sh(
 lab "Numbers"
 new_port
 start short vit001 true
@@ -326,11 +333,9 @@ end_recorded TERM "$LAB_LOG/another"
 expect other runs
 end_recorded TERM "$LAB_LOG/other.pid"
 expect other exits 143
-)sh";
-    Shell shell;
-    CHECK(shell.run("cd " + copy.path + " && chmod +x labs/99-numbers/run && " + prepared +
-                    "labs/run --backend loopback 99") == 0);
+)sh");
     INFO(shell.output);
+    CHECK(status == 0);
     CHECK(shell.output.find("passed, 4 checks") != std::string::npos);
 }
 
@@ -340,9 +345,8 @@ TEST_CASE("a lab says when tcpdump has lost packets", "[labs]") {
         return;
     }
     Copy copy;
-    REQUIRE(mkdir((copy.path + "/labs/99-losses").c_str(), 0755) == 0);
-    std::ofstream(copy.path + "/labs/99-losses/run") << R"sh(#!/bin/sh
-. "$(dirname "$0")/../script/verbs.sh"
+    Shell shell;
+    int status = run_own_lab(shell, copy, "netns", R"sh(
 lab "Losses"
 capture vit001
 new_port
@@ -351,11 +355,9 @@ expect server says "listening on"
 on vit001 kill -STOP "$(pid_of tcpdump-vit001)"
 on vit002 echoload --clients 1 --requests 3000 "$vit001" "$PORT"
 on vit001 kill -CONT "$(pid_of tcpdump-vit001)"
-)sh";
-    Shell shell;
-    CHECK(shell.run("cd " + copy.path + " && chmod +x labs/99-losses/run && " + prepared +
-                    "labs/run --backend netns 99") == 0);
+)sh");
     INFO(shell.output);
+    CHECK(status == 0);
     CHECK(shell.output.find("A capture is not whole, tcpdump says: ") != std::string::npos);
 }
 
@@ -418,9 +420,8 @@ TEST_CASE("each form of expect fails when it is not so", "[labs]") {
     Copy copy;
     std::string file = copy.path + "/claims";
     for (auto& claim : claims) std::ofstream(file, std::ios::app) << claim.words << "\n";
-    REQUIRE(mkdir((copy.path + "/labs/99-claims").c_str(), 0755) == 0);
-    std::ofstream(copy.path + "/labs/99-claims/run") << R"sh(#!/bin/sh
-. "$(dirname "$0")/../script/verbs.sh"
+    Shell shell;
+    int status = run_own_lab(shell, copy, "loopback", R"sh(
 lab "Claims"
 new_port
 start server vit001 TCPechod "$PORT"
@@ -452,9 +453,7 @@ while IFS= read -r words <&8; do
     echo "claim $verdict: $words"
 done 8<claims
 expect that "two segments" at_least count_segments 2 tcp
-)sh";
-    Shell shell;
-    int status = shell.run("cd " + copy.path + " && " + prepared + "labs/run --backend loopback 99");
+)sh");
     INFO(shell.output);
     CHECK(status == 0);
     for (auto& claim : claims) {

@@ -32,10 +32,9 @@ struct Run {
     string student, lab, directory;
     std::vector<Check> checks;
     std::vector<Prediction> predictions;
-    std::vector<Check>
-        foretold;                // what the lab claims of this student, whose name decides some of it; empty: as of all
-    std::vector<Asked> asked;    // and what it asks
-    std::map<int, int> seconds;  // step -> how long it took
+    std::vector<Check> foretold;     // what the lab claims of this student's name; empty: what it claims of all
+    std::vector<Asked> asked;        // and what it asks
+    std::map<int, int> seconds;      // step -> how long it took
     std::vector<string> captures;    // paths
     std::vector<string> observed;    // paths of states and logs
     std::vector<string> remarks;     // what was noticed while it was unpacked, and here

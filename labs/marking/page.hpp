@@ -127,11 +127,9 @@ th{background:var(--box)}.faint{color:var(--faint)}.good{color:var(--good)}.bad{
         fputs(
             "<h2>The quiz</h2>\n<p class=\"faint\">Which server a name gets is worked out again, and each answer is "
             "judged again; the points are what came of that. Evidence: a segment that is <i>shown again</i> was found "
-            "in "
-            "the quiz's own capture. What netstat or ps showed is gone: <i>claimed</i> means that it stands in the "
-            "table "
-            "that was saved when it was named, on the student's machine.</p>\n<div "
-            "class=\"wide\"><table><tr><th>student</th>",
+            "in the quiz's own capture. What netstat or ps showed is gone: <i>claimed</i> means that it stands in the "
+            "table that was saved when it was named, on the student's machine.</p>\n"
+            "<div class=\"wide\"><table><tr><th>student</th>",
             file_);
         for (auto& level : levels) fprintf(file_, "<th>level %s</th>", html(level).c_str());
         fputs("</tr>\n", file_);

@@ -392,11 +392,15 @@ watch_out() {
     extra=$(known_sockets | awk -v port=":$PORT\$" '
         FILENAME == "-" { known[$1, $2] = 1; next }
         $2 == "LISTEN" && $5 ~ port && $7 != "-" && !known[$5, $7] && !known["process", $7] { print $7, "server, on " $1 ": " $8 " (process " $7 ") listens on"; exit }
-        $6 ~ port && $2 ~ /ESTABLISHED|CLOSE_WAIT/ && !known[$5, substr(port, 2, length(port) - 2)] { print $5, "client, on " $1 ": " $8 " (process " $7 ") is connected to"; exit }' - "$LAB_LOG/.rows")
-    [ -z "$extra" ] || is_told "${extra%% *}" || {
+        $6 ~ port && $2 ~ /ESTABLISHED|CLOSE_WAIT/ && !known[$5, substr(port, 2, length(port) - 2)] && !known["process", $7] { print $5, "client, on " $1 ": " $8 " (process " $7 ") is connected to"; exit }' - "$LAB_LOG/.rows")
+    [ -z "$extra" ] || is_told "${extra%% *}" || is_forked "${extra%% *}" || {
         is_told_once .told "${extra%% *}"
         differs="seen: an extra ${extra#* } port $PORT, too. End it, Ctrl-C there, or it will be in the way"
     }
+}
+is_forked() { # by a program that has a name, or by one that has ended
+    { read -r process called state parent rest <"/proc/$1/stat"; } 2>/dev/null &&
+        { [ "$parent" = 1 ] || known_sockets | grep -qx "process $parent"; }
 }
 stands_still() { # on this machine, and nobody has asked for that
     [ -z "$remote" ] && { read -r process rest <"$LAB_LOG/$1.pid"; } 2>/dev/null && state_of_process here "$process" T &&

@@ -137,8 +137,9 @@ new_port() {
 }
 # A student's ports begin somewhere in the run's block, and go round it; the last digits say whose they are, whatever the block is.
 first_of_ports() {
+    [ -n "${LAB_PORTS:-}" ] || { echo "$first_port" && return; }
     block=$((last_port - first_port < 1000 ? last_port - first_port + 1 : 1000))
-    echo $((first_port + (100000 + ${LAB_PORTS:-first_port} - first_port) % block))
+    echo $((first_port + (100000 + LAB_PORTS - first_port) % block))
 }
 reserve() {
     take "$private/port-$1"

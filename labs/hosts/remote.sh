@@ -73,6 +73,7 @@ bounded() {
     shift
     exec timeout -k 2 "$seconds" sh -c '. "$0" && "$@"' "$labs/hosts/$LAB_BACKEND" "$@"
 }
+. "$labs/script/tools.sh" # labs/run has the lab started by a shell that knows this file alone
 export labs patience LAB_BACKEND
 # A file of what a host says is not larger than 64 MB: who writes more of it is ended, and that is often the connection.
 longest_file=131072
